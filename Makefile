@@ -1,0 +1,25 @@
+# One command for each thing that people do here; each makes the environment first.
+PYTHON ?= python3
+BIN := .venv/bin
+RECIPE ?= qm9-webbook
+
+.PHONY: run test lint clean
+
+run: .venv/ready
+	$(BIN)/matlift run $(RECIPE)
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv .matlift

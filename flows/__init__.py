@@ -1,0 +1,1 @@
+"""When matlift does it: one module per flow, and the command line that starts them."""

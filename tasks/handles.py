@@ -1,0 +1,139 @@
+"""Handles: small names for objects in the store, made from the fingerprint of everything that made the object."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Handle:
+    """Names one immutable object in the store.
+
+    Attributes:
+        fingerprint: 16 hexadecimal digits of the SHA-256 of all that made the object.
+        kind: the folder of the store in which objects of this class live.
+    """
+
+    fingerprint: str
+    kind: ClassVar[str]
+
+    @property
+    def path(self) -> str:
+        """The object's folder, relative to the root of the store."""
+        return f"{self.kind}/{self.fingerprint}"
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
+class Raw(Handle):
+    """A table as its database gave it, typed, with one row per record."""
+
+    kind: ClassVar[str] = "raw"
+
+
+@dataclass(frozen=True)
+class Snapshot(Handle):
+    """A curated table: one row per accepted material, and beside it the rejected rows with their reasons."""
+
+    kind: ClassVar[str] = "snapshots"
+
+
+@dataclass(frozen=True)
+class Features(Handle):
+    """The feature matrix of one snapshot, with names, element counts, values and groups."""
+
+    kind: ClassVar[str] = "features"
+
+
+@dataclass(frozen=True)
+class Checkpoint(Handle):
+    """A network trained on the source, with the state that turns features into its inputs."""
+
+    kind: ClassVar[str] = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Comparison(Handle):
+    """The methods compared on the same folds: metrics, held-out predictions, learning curve."""
+
+    kind: ClassVar[str] = "comparisons"
+
+
+@dataclass(frozen=True)
+class Model(Handle):
+    """The networks of the method chosen, fitted on the whole target."""
+
+    kind: ClassVar[str] = "models"
+
+
+@dataclass(frozen=True)
+class Bundle(Handle):
+    """Everything needed to predict, published under the recipe's name."""
+
+    recipe: str
+    kind: ClassVar[str] = "bundles"
+
+    @property
+    def path(self) -> str:
+        """The bundle's folder, relative to the root of the store."""
+        return f"{self.kind}/{self.recipe}/{self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """All that a model and its comparison were made from, in the order in which it was made."""
+
+    source_raw: Raw
+    target_raw: Raw
+    source: Snapshot
+    target: Snapshot
+    source_features: Features
+    target_features: Features
+    checkpoint: Checkpoint
+
+
+def fingerprint(stage: str, *inputs: Any, libraries: tuple[str, ...] = ()) -> str:
+    """Return the name of what `stage` makes of `inputs`: 16 hexadecimal digits.
+
+    Args:
+        stage: the stage's package, `tasks.learn` say, or one module of it, `tasks.fetch.qm9` say; the bytes of the
+            rooms or of the module are part of the name, so that a change of code makes a new object.
+        inputs: handles, pydantic models and JSON values that determine the output.
+        libraries: distributions whose version can change the output.
+    """
+    versions = {name: importlib.metadata.version(name) for name in libraries}
+    text = json.dumps([stage, _code(stage), versions, inputs], default=_plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _code(stage: str) -> str:
+    """Return the SHA-256 of a module, or of the rooms of a package; its door only calls them."""
+    spec = importlib.util.find_spec(stage)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(stage)
+    file = Path(spec.origin)
+    package = spec.submodule_search_locations is not None
+    rooms = sorted(path for path in file.parent.glob("*.py") if path != file) if package else [file]
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in rooms)).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it does."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Handle):
+        return {"kind": value.kind, **dataclasses.asdict(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} cannot be part of a fingerprint")
