@@ -1,0 +1,84 @@
+"""What doors show on Prefect's dashboard: progress and tables; outside a run, and without a server, nothing at all."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.context import FlowRunContext, TaskRunContext
+
+from tasks.progress import Progress, listening
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+INTERVAL = 1.0  # seconds between updates at least: one takes about 14 ms
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def progress_artifact(label: str) -> Iterator[None]:
+    """Show what is reported inside the `with` block as a progress artifact of the run.
+
+    The artifact appears with the first report, so a stage that finds its object in the store shows none.
+
+    Args:
+        label: what is being done; the artifact's key is made from it.
+    """
+    with listening(_Bar(label)):
+        yield
+
+
+def show_table(label: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
+    """Show a table as an artifact of the run.
+
+    Args:
+        label: what it is; the artifact's key is made from it.
+        rows: one mapping from column to value per row.
+        description: one sentence of Markdown above it.
+    """
+    if _in_run():
+        try:
+            create_table_artifact([dict(row) for row in rows], key=_key(label), description=description)
+        except httpx.HTTPError as error:  # the dashboard must never stop the work
+            log.warning("the dashboard does not show the table of “%s”: %s", label, error)
+
+
+class _Bar:
+    """A listener that shows progress as one artifact, updated once a second at most."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._artifact: UUID | None = None
+        self._shown = float("-inf")
+
+    def __call__(self, progress: Progress) -> None:
+        """Show the progress, unless the last update was a moment ago."""
+        finished = progress.done >= progress.total
+        if not _in_run() or (time.monotonic() < self._shown + INTERVAL and not finished):
+            return
+        self._shown = time.monotonic()
+        percent = 100 * progress.done / progress.total if progress.total else 100.0
+        text = f"{progress.label}: {progress.done:,.10g} of {progress.total:,.10g} {progress.note}".strip()
+        try:
+            if self._artifact is None:
+                artifact = create_progress_artifact(percent, key=_key(self._label), description=text)
+                self._artifact = cast("UUID", artifact)  # a coroutine only in async code, of which there is none
+            else:
+                update_progress_artifact(self._artifact, percent, description=text)
+        except httpx.HTTPError as error:  # the dashboard must never stop the work
+            log.warning("the dashboard does not show the progress of “%s”: %s", self._label, error)
+
+
+def _in_run() -> bool:
+    """Tell whether this is part of a flow run or task run, so that there is a dashboard."""
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+
+def _key(label: str) -> str:
+    """Return the label as Prefect wants keys: lower case, digits and dashes."""
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in label.lower()).split())
