@@ -1,0 +1,125 @@
+"""Measured enthalpies of formation of gases: the tables of the package chemicals, joined with structures."""
+
+import re
+from typing import NamedTuple
+
+import pandas as pd
+
+from tasks.fetch import package
+from tasks.fetch.records import pack
+from tasks.recipe import Chemicals
+
+
+class Table(NamedTuple):
+    """One table of the package; all of them have CAS numbers in `CAS` and give the value, J/mol, in `Hfg`.
+
+    Attributes:
+        file: its path in the package.
+        columns: the columns that it has and that are used, beside those two.
+    """
+
+    file: str
+    columns: tuple[str, ...]
+
+
+# Predictions (Joback, Yaws) are left out: a model should not learn what another model says.
+TABLES = {
+    # Active Thermochemical Tables 1.112 (10.1088/1742-6596/16/1/078); uncertainty: 95 % confidence, as published
+    "ATcT": Table("Reactions/ATcT 1.112 (g).tsv", ("Chemical", "Formula", "uncertainty")),
+    # Standard Thermodynamic Properties of Chemical Substances, CRC Handbook of Chemistry and Physics
+    "CRC": Table("Heat Capacity/CRC Standard Thermodynamic Properties of Chemical Substances.tsv", ("Chemical",)),
+    # NIST Chemistry WebBook (10.18434/T4D303)
+    "WebBook": Table("Misc/webbook_constants.tsv", ("Hfl", "Hvap", "Hfs", "Hsub")),
+}
+
+COLUMNS = ["CAS", "Hfg", "Chemical", "Formula", "uncertainty", "Hfl", "Hvap", "Hfs", "Hsub"]
+
+# PubChem's structures; where a CAS number occurs twice, the first file decides (they agree on all that is used here).
+STRUCTURES = tuple(
+    f"Identifiers/{name}.tsv"
+    for name in (
+        "Inorganic db",
+        "chemical identifiers pubchem large",
+        "chemical identifiers pubchem small",
+        "chemical identifiers example user db",
+        "Anion db",
+        "Cation db",
+    )
+)
+
+# Greatest enthalpies of vaporization and sublimation that a molecule can have, J/mol. The WebBook's own columns hold
+# misprints up to 5.5 MJ/mol, which must not cast doubt on the enthalpy of formation beside them.
+GREATEST = {"Hvap": 200e3, "Hsub": 400e3}
+
+
+def identity(data: Chemicals) -> str:
+    """Return what identifies the files: the package's version and their SHA-256.
+
+    Raises:
+        MatliftError: the package or a file is missing.
+    """
+    return package.identity("chemicals", package.find("chemicals", [*_files(data), *STRUCTURES]))
+
+
+def read(data: Chemicals) -> bytes:
+    """Return the tables that a recipe names, in its order, as the one of `tasks.fetch.records`.
+
+    The value is the enthalpy of formation of the gas at 298.15 K, kJ/mol.
+
+    Raises:
+        MatliftError: a file is missing or lacks a column; the message names the file.
+    """
+    records = pd.concat([_read_table(name) for name in data.tables], ignore_index=True)
+    structures = _structures()
+    records["smiles"] = [structures.get(cas, ("", ""))[0] or None for cas in records["cas"]]
+    known = pd.Series([structures.get(cas, ("", ""))[1] or None for cas in records["cas"]], dtype="str")
+    records["name"] = known.fillna(records["name"])
+    return pack(records)
+
+
+def _files(data: Chemicals) -> list[str]:
+    """Return the files of the tables that a recipe names."""
+    return [TABLES[name].file for name in data.tables]
+
+
+def _read_table(name: str) -> pd.DataFrame:
+    """Return the rows of a table that have a value, kJ/mol, with their CAS numbers without dashes."""
+    (path,) = package.find("chemicals", [TABLES[name].file])
+    table = package.read_columns(path, ("CAS", "Hfg", *TABLES[name].columns), separator="\t")
+    table = table[table["Hfg"].notna()].reindex(columns=COLUMNS)
+    cas = table["CAS"].astype("str").str.replace("-", "")  # the WebBook's have no dashes and are read as numbers
+    for column, greatest in GREATEST.items():
+        table[column] = table[column].where(table[column].between(0, greatest, inclusive="right"))
+    return pd.DataFrame(
+        {
+            "record": name + ":" + cas.str[:-3] + "-" + cas.str[-3:-1] + "-" + cas.str[-1:],
+            "cas": cas,
+            "name": table["Chemical"].astype("str"),
+            "formula": table["Formula"].map(_flat, na_action="ignore"),
+            "table": name,
+            "value": table["Hfg"] / 1000,
+            "uncertainty": table["uncertainty"] / 1000,
+            "via_liquid": (table["Hfl"] + table["Hvap"]) / 1000,
+            "via_solid": (table["Hfs"] + table["Hsub"]) / 1000,
+        }
+    )
+
+
+def _flat(formula: str) -> str:
+    """Return a formula without state and parentheses: CHCHCHO of "(CH)2CHO (g)"."""
+    flat = formula.removesuffix(" (g)")
+    while flat != (flat := re.sub(r"\(([^()]*)\)(\d*)", lambda group: group[1] * int(group[2] or 1), flat)):
+        pass
+    return flat
+
+
+def _structures() -> dict[str, tuple[str, str]]:
+    """Return SMILES and common name by CAS number without dashes; empty where PubChem has none."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in package.find("chemicals", STRUCTURES):
+        with path.open(encoding="utf-8") as lines:  # ragged: all synonyms of a substance follow in its line
+            for line in lines:
+                _, cas, _, _, smiles, _, _, *names = line.rstrip("\n").split("\t", 9)
+                name = names[1] if names[1:] and names[1] != cas else names[0]  # the common, else the systematic one
+                found.setdefault(cas.replace("-", ""), (smiles, name))
+    return found
