@@ -1,0 +1,20 @@
+"""The door of featurization: from a snapshot to a standardised matrix of named features."""
+
+from prefect import task
+
+from tasks.dashboard import progress_artifact
+from tasks.featurize.matrix import Table, featurize_rows, load
+from tasks.handles import Features, Snapshot, fingerprint
+from tasks.recipe import Estate
+from tasks.store import connect
+
+__all__ = ["Table", "featurize", "load"]
+
+
+@task(task_run_name="featurize {snapshot}")
+def featurize(snapshot: Snapshot, features: Estate, scale: Features | None = None) -> Features:
+    """Compute the features of a snapshot, in the columns and units of `scale`; without it they are fitted here."""
+    store = connect()
+    handle = Features(fingerprint("tasks.featurize", snapshot, features, scale, libraries=("rdkit", "numpy")))
+    with progress_artifact("featurize"):
+        return store.once(handle, lambda: featurize_rows(store, snapshot, features, scale))

@@ -1,0 +1,61 @@
+"""Kier-Hall electrotopological-state indices, and the ring counts by which group additivity corrects them."""
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+from rdkit.Chem import rdMolDescriptors
+from rdkit.Chem.EState import AtomTypes, Fingerprinter
+
+TYPES = tuple(name for name, _ in AtomTypes._rawD)  # noqa: SLF001 -- the names of the columns are public nowhere
+RING_SIZES = (3, 4, 5, 6, 7, 8)
+ESTATE = tuple(f"{statistic}_{name}" for statistic in ("count", "sum") for name in TYPES)
+TOPOLOGY = (
+    *(f"rings_{size}" for size in RING_SIZES[:-1]),
+    "rings_8_or_more",
+    "rings_aromatic",
+    "atoms_bridgehead",
+    "atoms_spiro",
+    "atoms_in_2_rings",
+    "atoms_in_3_or_more_rings",
+    "bonds_conjugated",
+)
+
+
+def estate(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
+    """Return the count of each atom type in a molecule, then the sum of its E-state indices, in the order of ESTATE.
+
+    L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014; types and indices are
+    RDKit's.
+
+    Returns:
+        158 numbers without unit: 79 counts, 79 sums.
+    """
+    counts, sums = Fingerprinter.FingerprintMol(molecule)
+    return np.concatenate([counts, sums])
+
+
+def topology(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
+    """Return the counts of rings, of atoms that rings share and of conjugated bonds, in the order of TOPOLOGY.
+
+    Atom types see an atom's neighbours and not the ring it closes: the strain of a ring is a correction of its own in
+    group additivity (S. W. Benson et al., Chem. Rev. 69 (1969) 279, doi:10.1021/cr60259a002), and so it is here.
+
+    Returns:
+        12 counts; rings are RDKit's smallest set of smallest rings, conjugated bonds those that are not aromatic.
+    """
+    rings = molecule.GetRingInfo()
+    sizes = np.clip([len(ring) for ring in rings.AtomRings()], RING_SIZES[0], RING_SIZES[-1]).astype(int)
+    aromatic = sum(all(molecule.GetBondWithIdx(bond).GetIsAromatic() for bond in ring) for ring in rings.BondRings())
+    shared = np.array([rings.NumAtomRings(atom) for atom in range(molecule.GetNumAtoms())])
+    return np.array(
+        [
+            *np.bincount(sizes, minlength=RING_SIZES[-1] + 1)[RING_SIZES[0] :],
+            aromatic,
+            rdMolDescriptors.CalcNumBridgeheadAtoms(molecule),
+            rdMolDescriptors.CalcNumSpiroAtoms(molecule),
+            np.sum(shared == 2),
+            np.sum(shared > 2),
+            sum(bond.GetIsConjugated() and not bond.GetIsAromatic() for bond in molecule.GetBonds()),
+        ],
+        dtype=float,
+    )
