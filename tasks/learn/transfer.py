@@ -1,0 +1,118 @@
+"""The methods that make a model of the target: scratch, direct, featurizer and fine-tune.
+
+Each takes the same table of training rows and returns a fitted model, so that they can be compared on equal terms.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from sklearn.linear_model import RidgeCV
+
+from tasks.featurize import Table
+from tasks.learn.fitted import Fitted, fit_additive
+from tasks.learn.networks import LayeredNetwork, build
+from tasks.learn.training import Schedule, train
+from tasks.recipe import Transfer
+
+PENALTIES = np.logspace(-3, 4, 15)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method and what it is used with.
+
+    Attributes:
+        method: its name.
+        frozen: layers frozen, for fine-tune; 0 for the others.
+    """
+
+    method: Literal["scratch", "direct", "featurizer", "fine-tune"]
+    frozen: int = 0
+
+
+def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:
+    """Fit the chosen method.
+
+    Args:
+        choice: the method and the number of frozen layers.
+        source: the pretrained model.
+        training: rows of the target.
+        plan: how to train.
+        seed: tells fits of one plan apart.
+    """
+    match choice.method:
+        case "scratch":
+            return scratch(source, training, plan, seed)
+        case "direct":
+            return direct(source)
+        case "featurizer":
+            return featurizer(source, training)
+        case "fine-tune":
+            return fine_tune(source, training, plan, choice.frozen, seed)
+
+
+def scratch(source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:
+    """Train new networks on the target alone; of the source only the kind of network is used."""
+    additive = fit_additive(training.elements, training.values)
+    scale = float(np.std(training.values - training.elements @ additive)) or 1.0
+    members = [
+        build(source.spec, training.features.shape[1], 1000 * plan.seed + 100 * seed + member)
+        for member in range(plan.members)
+    ]
+    model = Fitted(members, additive, scale, source.spec)
+    return _train(model, training, plan, seed, (plan.scratch_epochs, plan.scratch_rate))
+
+
+def direct(source: Fitted) -> Fitted:
+    """Take the source's model as it is."""
+    return source
+
+
+def featurizer(source: Fitted, training: Table) -> Fitted:
+    """Freeze the whole trunk and put a ridge regression on what it represents.
+
+    The penalty is chosen by leave-one-out inside the training rows. E.g. J. Yosinski et al., arXiv:1411.1792.
+    """
+    network = deepcopy(source.networks[0])
+    network.freeze(len(network.trunk))
+    additive = fit_additive(training.elements, training.values, source.additive)
+    model = Fitted([network], additive, source.scale, source.spec)
+    with torch.no_grad():
+        represented = network.represent(torch.from_numpy(training.features)).numpy()
+    ridge = RidgeCV(PENALTIES).fit(represented, model.remainder(training).numpy())
+    network.regress(torch.from_numpy(ridge.coef_.astype(np.float32)), float(ridge.intercept_))
+    return model
+
+
+def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed: int) -> Fitted:
+    """Freeze the first layers of the source's network and train the others on the target.
+
+    The additive part first takes up what the source's model misses per element: the constant errors of the theory. As
+    in D. Jha et al., Nat. Commun. 10 (2019) 5316, doi:10.1038/s41467-019-13297-w.
+
+    Args:
+        source: the pretrained model.
+        training: rows of the target.
+        plan: how to train.
+        frozen: number of layers of the trunk to freeze, from the first.
+        seed: of the order of the rows.
+    """
+    missed = training.values - source.predict(training)
+    additive = source.additive + fit_additive(training.elements, missed)
+    members: list[LayeredNetwork] = [deepcopy(source.networks[0]) for _ in range(plan.members)]
+    for network in members:
+        network.freeze(frozen)
+    model = Fitted(members, additive, source.scale, source.spec)
+    return _train(model, training, plan, seed, (plan.epochs, plan.rate))
+
+
+def _train(model: Fitted, training: Table, plan: Transfer, seed: int, pace: tuple[int, float]) -> Fitted:
+    """Train each member in an order of the rows of its own; the pace is epochs and peak learning rate."""
+    rows = torch.from_numpy(training.features), model.remainder(training)
+    for member, network in enumerate(model.networks):
+        order = 1000 * plan.seed + 100 * seed + member
+        train(network, rows, Schedule(pace[0], plan.batch, pace[1], plan.decay, order))
+    return model
