@@ -1,0 +1,30 @@
+"""The door of evaluation: every method on the same held-out rows."""
+
+import json
+
+from prefect import task
+
+from tasks.dashboard import progress_artifact
+from tasks.evaluate.files import compare
+from tasks.handles import Checkpoint, Comparison, Features, fingerprint
+from tasks.learn import Choice
+from tasks.recipe import Evaluation, Transfer
+from tasks.store import connect
+
+__all__ = ["best", "evaluate"]
+
+
+@task(task_run_name="compare methods on {target}")
+def evaluate(checkpoint: Checkpoint, target: Features, transfer: Transfer, evaluation: Evaluation) -> Comparison:
+    """Compare fine-tuning with scratch, direct, featurizer and baselines, with nested choice and learning curve."""
+    store = connect()
+    inputs = (checkpoint, target, transfer, evaluation)
+    handle = Comparison(fingerprint("tasks.evaluate", *inputs, libraries=("torch", "numpy", "scikit-learn")))
+    with progress_artifact("compare"):
+        return store.once(handle, lambda: compare(store, *inputs))
+
+
+def best(comparison: Comparison) -> Choice:
+    """Return the choice that the comparison made inside the training folds."""
+    chosen = json.loads(connect().read(comparison, "metrics.json"))["best"]
+    return Choice(chosen["method"], chosen["frozen"])

@@ -1,0 +1,159 @@
+"""The comparison: every method on the same grouped folds, at every size of the training set.
+
+A job is one fold at one size. Inside it the number of frozen layers is chosen on part of its training rows; its
+held-out rows are only predicted.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tasks.evaluate.baselines import BASELINES
+from tasks.evaluate.folds import Rows, grouped_folds, subset
+from tasks.featurize import Table
+from tasks.learn import Choice, Fitted, fit_choice
+from tasks.parallel import run_chunks
+from tasks.recipe import Evaluation, Transfer
+
+Vector = npt.NDArray[np.float64]
+
+INNER_FOLDS = 5
+VALIDATING = 100  # rows at least on which a choice is made, if there are as many
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all jobs share.
+
+    Attributes:
+        weights: the checkpoint's weights.safetensors.
+        about: the checkpoint's model.json.
+        target: the target's features.
+        transfer: how to fit.
+        evaluation: folds, sizes and seed.
+    """
+
+    weights: bytes
+    about: bytes
+    target: Table
+    transfer: Transfer
+    evaluation: Evaluation
+
+    def folds(self) -> Rows:
+        """Return the fold of each row of the target."""
+        return grouped_folds(self.target.keys, self.evaluation.folds, self.evaluation.seed)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fold at one size.
+
+    Attributes:
+        fold: the one held out.
+        size: training rows; None for all that the other folds have.
+    """
+
+    fold: int
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one job.
+
+    Attributes:
+        job: which one.
+        trained_on: number of training rows.
+        held_out: rows of the target that were predicted.
+        predictions: for each method, of the held-out rows in that order.
+        inner: mean absolute error of each candidate on the validating part of the training rows.
+        chosen: number of frozen layers with the least of them.
+        seconds: each method took to fit and predict, without the choice.
+    """
+
+    job: Job
+    trained_on: int
+    held_out: Rows
+    predictions: dict[str, Vector]
+    inner: dict[Choice, float]
+    chosen: int
+    seconds: dict[str, float]
+
+
+def run_jobs(setting: Setting) -> list[Outcome]:
+    """Run every fold at every size, the largest first, on all processors."""
+    folds = setting.folds()
+    least = len(folds) - int(np.bincount(folds).max())
+    sizes: list[int | None] = [None, *sorted((size for size in setting.evaluation.sizes if size < least), reverse=True)]
+    jobs = [Job(fold, size) for size in sizes for fold in range(setting.evaluation.folds)]
+    outcomes = run_chunks(partial(_run, setting), jobs, chunk=1, label="compare")
+    return [outcome for chunk in outcomes for outcome in chunk]
+
+
+def _run(setting: Setting, jobs: Sequence[Job]) -> list[Outcome]:
+    return [run_job(setting, job) for job in jobs]
+
+
+def run_job(setting: Setting, job: Job) -> Outcome:
+    """Fit and predict one fold at one size."""
+    folds = setting.folds()
+    rows, held_out = np.flatnonzero(folds != job.fold), np.flatnonzero(folds == job.fold)
+    if job.size is not None:
+        rows = subset(rows, setting.target.keys, job.size, setting.evaluation.seed)
+    training, test = setting.target.take(rows), setting.target.take(held_out)
+    source = Fitted.from_files(setting.weights, setting.about)
+    frozen = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
+    others = [Choice("scratch"), Choice("direct"), Choice("featurizer")]
+    predictions: dict[str, Vector] = {}
+    seconds: dict[str, float] = {}
+
+    def predict(method: str, predicted: Callable[[], Vector]) -> None:
+        start = time.perf_counter()
+        predictions[method] = predicted()
+        seconds[method] = time.perf_counter() - start
+
+    with _one_thread():
+        inner = validate(frozen + (others if job.size is None else []), source, training, setting.transfer, job.fold)
+        best = min(frozen, key=lambda choice: inner[choice])
+        for choice in [*others, best] if job.size is None else [Choice("scratch"), best]:
+            fitted = partial(fit_choice, choice, source, training, setting.transfer, job.fold)
+            predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
+        for name, baseline in BASELINES.items() if job.size is None else ():
+            predict(name, partial(baseline, training, test))
+    return Outcome(job, len(rows), held_out, predictions, inner, best.frozen, seconds)
+
+
+def validate(
+    choices: Sequence[Choice], source: Fitted, training: Table, plan: Transfer, seed: int
+) -> dict[Choice, float]:
+    """Return the mean absolute error of each choice on training rows that it was not fitted on.
+
+    One inner fold validates if there are many rows; of few rows all folds do in turn, until a hundred rows have spoken.
+    """
+    folds = grouped_folds(training.keys, INNER_FOLDS, f"inner:{seed}")
+    turns = min(INNER_FOLDS, math.ceil(VALIDATING * INNER_FOLDS / len(training)))
+    missed: dict[Choice, list[Vector]] = {choice: [] for choice in choices}
+    for fold in range(turns):
+        fitting, aside = training.take(np.flatnonzero(folds != fold)), training.take(np.flatnonzero(folds == fold))
+        for choice in choices:
+            predicted = fit_choice(choice, source, fitting, plan, seed).predict(aside)
+            missed[choice].append(np.abs(predicted - aside.values))
+    return {choice: float(np.mean(np.concatenate(parts))) for choice, parts in missed.items()}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch use one thread: jobs share the processors, and the bits do not depend on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,40 @@
+"""From handles to a comparison's files."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from tasks.evaluate.comparison import Outcome, Setting, run_jobs
+from tasks.evaluate.summary import predictions_table, summarise
+from tasks.featurize import load
+from tasks.handles import Checkpoint, Features
+from tasks.recipe import Evaluation, Transfer
+from tasks.store import Store
+from tasks.tables import from_parquet, to_parquet, units
+
+
+def compare(
+    store: Store, checkpoint: Checkpoint, target: Features, transfer: Transfer, evaluation: Evaluation
+) -> dict[str, bytes]:
+    """Return the files of a Comparison: metrics, held-out predictions and, apart from them, the seconds of a fit."""
+    table = load(store, target)
+    weights, about = (store.read(checkpoint, name) for name in ("weights.safetensors", "model.json"))
+    outcomes = run_jobs(Setting(weights, about, table, transfer, evaluation))
+    molecules = from_parquet(store.read(checkpoint, "molecules.parquet"))["key"]
+    in_source = np.isin(table.keys.astype(str), molecules.to_numpy(str))
+    unit = units(store.read(target, "rows.parquet"))["value"]
+    metrics = {"unit": unit, **summarise(outcomes, table, in_source, evaluation.seed)}
+    full = [outcome for outcome in outcomes if outcome.job.size is None]
+    predictions = predictions_table(full, table, in_source)
+    numbers = {"fold": "1", "in_source": "1", **dict.fromkeys(("value", *full[0].predictions), unit)}
+    return {
+        "metrics.json": json.dumps(metrics, indent=1).encode(),
+        "seconds_per_fit.json": json.dumps(_seconds(full), indent=1).encode(),
+        "predictions.parquet": to_parquet(predictions, numbers),
+    }
+
+
+def _seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Return the mean seconds of each method over the folds; no two runs agree on them, so they are no metric."""
+    return {name: float(np.mean([o.seconds[name] for o in outcomes])) for name in outcomes[0].seconds}

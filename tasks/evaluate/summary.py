@@ -1,0 +1,117 @@
+"""What the comparison says: metrics of each method, differences with intervals, the learning curve, the best choice."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tasks.evaluate.comparison import Outcome
+from tasks.evaluate.metrics import errors, paired_difference, size_for_error
+from tasks.featurize import Table
+from tasks.learn import Choice
+
+Mask = npt.NDArray[np.bool_]
+
+DIFFERENCE = "fine-tune - scratch"
+COMPARED = ("fine-tune", "scratch")
+
+
+def predictions_table(outcomes: Sequence[Outcome], target: Table, in_source: Mask) -> pd.DataFrame:
+    """Return each row of the target with its value, its fold and what each method predicted while it was held out.
+
+    Args:
+        outcomes: of one size; each row of the target is held out in exactly one of them.
+        target: the target's features.
+        in_source: (n,) whether the source has the row's molecule.
+    """
+    parts = [
+        pd.DataFrame({**outcome.predictions, "fold": outcome.job.fold}, index=outcome.held_out) for outcome in outcomes
+    ]
+    rows = pd.DataFrame({"record": target.records, "key": target.keys, "value": target.values, "in_source": in_source})
+    return rows.join(pd.concat(parts), validate="one_to_one")
+
+
+def summarise(outcomes: Sequence[Outcome], target: Table, in_source: Mask, seed: int) -> dict[str, Any]:
+    """Return the metrics: of all held-out rows, and again of those whose molecule the source does not have.
+
+    Args:
+        outcomes: of every fold at every size.
+        target: the target's features.
+        in_source: (n,) whether the source has the row's molecule.
+        seed: of the bootstrap.
+    """
+    by_size = {
+        size: predictions_table(list(group), target, in_source)
+        for size, group in groupby(sorted(outcomes, key=_size), key=_size)
+    }
+    full = [outcome for outcome in outcomes if outcome.job.size is None]
+    table = by_size[_size(full[0])]
+    return {
+        "rows": {"all": len(table), "not in source": int(np.sum(~in_source))},
+        "methods": _methods(table),
+        "differences": {DIFFERENCE: _difference(table, seed)},
+        "not in source": {
+            "methods": _methods(table[~table["in_source"]]),
+            "differences": {DIFFERENCE: _difference(table[~table["in_source"]], seed)},
+        },
+        "learning_curve": _curve(by_size, outcomes, seed),
+        "best": {**asdict(best_choice(full)), "inner_mae": {_label(c): e for c, e in _inner(full).items()}},
+    }
+
+
+def best_choice(outcomes: Sequence[Outcome]) -> Choice:
+    """Return the choice with the least mean error on the validating parts of the training rows, over the folds."""
+    inner = _inner(outcomes)
+    return min(inner, key=lambda choice: inner[choice])
+
+
+def _inner(outcomes: Sequence[Outcome]) -> dict[Choice, float]:
+    return {choice: float(np.mean([o.inner[choice] for o in outcomes])) for choice in outcomes[0].inner}
+
+
+def _label(choice: Choice) -> str:
+    return f"{choice.method}, {choice.frozen} frozen" if choice.method == "fine-tune" else choice.method
+
+
+def _size(outcome: Outcome) -> float:
+    """Return the size for sorting: that of all training rows is the largest."""
+    return float("inf") if outcome.job.size is None else outcome.job.size
+
+
+def _methods(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the errors of each method in a table of predictions."""
+    values, folds = table["value"].to_numpy(), table["fold"].to_numpy()
+    methods = [name for name in table.columns if name not in {"record", "key", "value", "in_source", "fold"}]
+    return {method: errors(values, table[method].to_numpy(), folds) for method in methods}
+
+
+def _difference(table: pd.DataFrame, seed: int) -> dict[str, float]:
+    """Return the difference of the absolute errors of the two methods compared, with its interval."""
+    first, second = ((table[method] - table["value"]).abs().to_numpy() for method in COMPARED)
+    return paired_difference(first, second, table["key"].to_numpy(object), seed)
+
+
+def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed: int) -> list[dict[str, Any]]:
+    """Return a point for each size: both errors, their difference, and the rows that scratch needs to be as good."""
+    points: list[dict[str, Any]] = []
+    for size, table in by_size.items():
+        of_size = [outcome for outcome in outcomes if _size(outcome) == size]
+        methods = _methods(table)
+        points.append(
+            {
+                "size": round(float(np.mean([outcome.trained_on for outcome in of_size]))),
+                **{name: {key: methods[name][key] for key in ("mae", "median", "mae_per_fold")} for name in COMPARED},
+                "frozen": [outcome.chosen for outcome in of_size],
+                "difference": _difference(table, seed),
+                "difference not in source": _difference(table[~table["in_source"]], seed),
+            }
+        )
+    sizes = [point["size"] for point in points]
+    maes = [point["scratch"]["mae"] for point in points]
+    for point in points:
+        point["scratch needs"] = size_for_error(sizes, maes, point["fine-tune"]["mae"])
+    return points
