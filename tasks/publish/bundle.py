@@ -1,0 +1,80 @@
+"""From handles to a bundle's files: everything needed to predict, to judge and to cite."""
+
+import json
+from typing import Any
+
+import yaml
+
+from tasks.handles import Comparison, Lineage, Model
+from tasks.publish.card import Facts, write_card
+from tasks.publish.figures import learning_curve, parity
+from tasks.recipe import Recipe
+from tasks.store import Store
+from tasks.tables import from_parquet
+
+
+def bundle_files(
+    store: Store, model: Model, comparison: Comparison, recipe: Recipe, made_from: Lineage
+) -> dict[str, bytes]:
+    """Return the files of a Bundle.
+
+    Args:
+        store: holds all that the bundle is made from.
+        model: what is published.
+        comparison: what it was judged by.
+        recipe: the plan.
+        made_from: the objects before model and comparison.
+    """
+    metrics = json.loads(store.read(comparison, "metrics.json"))
+    predictions = store.read(comparison, "predictions.parquet")
+    features = store.read(made_from.target_features, "state.json")
+    facts = Facts(
+        recipe=recipe,
+        metrics=metrics,
+        predictions=from_parquet(predictions),
+        reports=_reports(store, made_from),
+        history=json.loads(store.read(made_from.checkpoint, "history.json")),
+        elements=tuple(json.loads(features)["elements"]),
+        model=model,
+        comparison=comparison,
+        lineage=made_from,
+    )
+    pictures = {
+        "parity.png": parity(facts.predictions, metrics, recipe.property),
+        "learning-curve.png": learning_curve(metrics, recipe.property),
+    }
+    return {
+        "weights.safetensors": store.read(model, "weights.safetensors"),
+        "model.json": store.read(model, "model.json"),
+        "features.json": features,
+        "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode(),
+        "metrics.json": json.dumps({**metrics, **_seconds(store, model, comparison, made_from)}, indent=1).encode(),
+        "predictions.parquet": predictions,
+        "README.md": write_card(facts, pictures).encode(),
+        **{name: picture.png for name, picture in pictures.items()},
+    }
+
+
+def _reports(store: Store, made_from: Lineage) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what curation says of source and target."""
+    source, target = (json.loads(store.read(s, "report.json")) for s in (made_from.source, made_from.target))
+    return source, target
+
+
+def _seconds(store: Store, model: Model, comparison: Comparison, made_from: Lineage) -> dict[str, dict[str, float]]:
+    """Return how long each stage took when its object was made, and how long one fit of each method takes."""
+    stages = {
+        "fetch source": made_from.source_raw,
+        "fetch target": made_from.target_raw,
+        "curate source": made_from.source,
+        "curate target": made_from.target,
+        "featurize source": made_from.source_features,
+        "featurize target": made_from.target_features,
+        "pretrain": made_from.checkpoint,
+        "evaluate": comparison,
+        "fit": model,
+    }
+    return {
+        "seconds": {stage: store.manifest(handle)["seconds"] for stage, handle in stages.items()},
+        "seconds_per_fit": json.loads(store.read(comparison, "seconds_per_fit.json")),
+    }

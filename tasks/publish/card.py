@@ -1,0 +1,254 @@
+"""The model card in Hugging Face's form: what the model predicts, how well, where it ends, what it was made from."""
+
+import base64
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from tasks.handles import Comparison, Lineage, Model
+from tasks.publish.figures import Picture
+from tasks.publish.grids import MEANINGS, curve_rows, markdown, method_rows, rejection_rows
+from tasks.publish.sources import DATABASES, About
+from tasks.publish.words import chosen, headline, number, rivals, unseen, worth
+from tasks.recipe import ElemNet, Recipe, Residual
+
+FRONT = "---\n"
+TOPOLOGY = ", with its rings and conjugated bonds"
+CONTENTS = {
+    "weights.safetensors": "the weights of the networks",
+    "model.json": "their kind and sizes, the additive part and the scale of the output",
+    "features.json": "names, means and spreads that turn a molecule into the network's input",
+    "recipe.yaml": "the recipe, complete",
+    "metrics.json": "every number of this card and more, with the seconds that each stage took",
+    "predictions.parquet": "each molecule's measured value and held-out predictions",
+    "manifest.json": "size and SHA-256 of every file",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the card is written from.
+
+    Attributes:
+        recipe: the plan.
+        metrics: of the comparison.
+        predictions: held-out, one row per molecule.
+        reports: of the snapshots' curation, source and target.
+        history: of the pretraining.
+        elements: that a molecule may have.
+        model: what is published.
+        comparison: what it was judged by.
+        lineage: what both were made from.
+    """
+
+    recipe: Recipe
+    metrics: Mapping[str, Any]
+    predictions: pd.DataFrame
+    reports: tuple[Mapping[str, Any], Mapping[str, Any]]
+    history: Mapping[str, Any]
+    elements: tuple[str, ...]
+    model: Model
+    comparison: Comparison
+    lineage: Lineage
+
+    def sources(self) -> tuple[About, About]:
+        """Return what is to be said of the databases of source and target."""
+        source, target = (DATABASES[part.data.database](part.data) for part in (self.recipe.source, self.recipe.target))
+        return source, target
+
+
+def write_card(facts: Facts, pictures: Mapping[str, Picture]) -> str:
+    """Return the card in Markdown.
+
+    Args:
+        facts: what to write it from.
+        pictures: the figures by file name, `parity.png` and `learning-curve.png`.
+    """
+    sections = [
+        _summary(facts),
+        _use(facts),
+        _quality(facts, _image("parity.png", pictures)),
+        _transfer(facts, _image("learning-curve.png", pictures)),
+        _data(facts),
+        _training(facts),
+        _credits(facts),
+        _origin(facts),
+    ]
+    return "\n".join([_front_matter(facts), *(f"{section}\n" for section in sections)])
+
+
+def for_dashboard(card: str, pictures: Mapping[str, bytes]) -> str:
+    """Return the card without its front matter and with its pictures inside.
+
+    Args:
+        card: as `write_card` gives it.
+        pictures: PNG files by name.
+    """
+    text = card.split(FRONT, 2)[2].lstrip()
+    for name, png in pictures.items():
+        text = text.replace(f"]({name})", f"](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return text
+
+
+def _front_matter(facts: Facts) -> str:
+    """Return the metadata that Hugging Face reads."""
+    metadata = {
+        "license": "mit",
+        "library_name": "matlift",
+        "tags": ["chemistry", "thermochemistry", "transfer-learning", "tabular-regression"],
+        "datasets": [facts.recipe.source.data.database, facts.recipe.target.data.database],
+        "metrics": ["mae", "rmse", "r_squared"],
+    }
+    return f"{FRONT}{yaml.safe_dump(metadata, sort_keys=False)}{FRONT}"
+
+
+def _image(name: str, pictures: Mapping[str, Picture]) -> str:
+    caption = pictures[name].caption
+    return f"![{caption.split(':')[0]}]({name})\n\n*{caption}*"
+
+
+def _summary(facts: Facts) -> str:
+    of = facts.recipe.property
+    return f"""# {facts.recipe.title}
+
+This model predicts the **{of.name}** ({of.symbol}, in {of.unit}) of a molecule from its structural formula (SMILES).
+{_learnt(facts)}
+
+{headline(facts.metrics)}"""
+
+
+def _learnt(facts: Facts) -> str:
+    """Say what the published model has learnt from, which depends on the method that was chosen."""
+    source, target = facts.sources()
+    computed = f"the {facts.reports[0]['accepted']:,} computed values of {source.name}"
+    measured = f"{facts.reports[1]['accepted']:,} measured values ({target.name})"
+    match facts.metrics["best"]["method"]:
+        case "scratch":
+            return f"It learnt from {measured} alone: {computed} were of no help."
+        case "direct":
+            return f"It learnt from {computed} alone: {measured} were of no help."
+        case _:
+            return f"It learnt from {computed}, then from {measured}."
+
+
+def _use(facts: Facts) -> str:
+    method = facts.metrics["best"]["method"]
+    missed = (facts.predictions[method] - facts.predictions["value"]).abs()
+    tenth = f"{number(float(np.quantile(missed, 0.9)))} {facts.metrics['unit']}"
+    return f"""## Intended use and limits
+
+Use it to fill gaps in tables, to put candidates in order and to find values that deserve a second look.
+
+- It knows the elements {", ".join(facts.elements)} in closed-shell, neutral molecules of one piece: no radicals, ions,
+  salts or isotopes.
+- It sees which atoms are bonded to which and nothing of the shape: stereoisomers get the same value.
+- It is not a substitute for a measurement. One in ten held-out molecules is missed by more than {tenth}, and molecules
+  unlike the measured ones may be missed by far more.
+- Some of the measured values are themselves wrong: a large deviation may be the model's or the table's."""
+
+
+def _quality(facts: Facts, image: str) -> str:
+    metrics = facts.metrics
+    everything, new = (method_rows(part["methods"], metrics["unit"]) for part in (metrics, metrics["not in source"]))
+    meanings = "\n".join(f"- **{row['method']}**: {MEANINGS[row['method']]}" for row in everything)
+    return f"""## How good it is
+
+Every molecule is predicted while it is held out ({facts.recipe.evaluation.folds} folds; stereoisomers share a fold).
+{rivals(metrics)}
+
+{image}
+
+All {metrics["rows"]["all"]:,} molecules:
+
+{markdown(everything)}
+
+The {metrics["rows"]["not in source"]:,} molecules that the source does not have, the fairer test of what is new:
+
+{markdown(new)}
+
+MAE is the mean absolute error, median the median absolute error, RMSE the root of the mean squared error.
+
+{meanings}"""
+
+
+def _transfer(facts: Facts, image: str) -> str:
+    metrics = facts.metrics
+    said = "\n".join(f"- {worth(metrics, point)}" for point in metrics["learning_curve"])
+    return f"""## What transfer is worth
+
+{said}
+- {unseen(metrics)}
+
+{image}
+
+{markdown(curve_rows(metrics["learning_curve"], metrics["unit"]))}
+
+Errors are mean absolute errors ± one standard deviation over the folds. The difference is fine-tune less scratch on the
+same molecules, with its 95 % interval (bootstrap over molecules): below zero, transfer helps. “Scratch needs” is how
+many measurements scratch needs to be as good as fine-tune, “more” if all at hand are too few."""
+
+
+def _data(facts: Facts) -> str:
+    source, target = facts.sources()
+    return f"""## Data
+
+- **Source**: {source.name}, {source.what}.
+- **Target**: {target.name}, {target.what}.
+
+Rows are rejected for what the data themselves say, never for a model's error on them:
+
+{markdown(rejection_rows(*facts.reports))}"""
+
+
+def _training(facts: Facts) -> str:
+    history, topology = facts.history, facts.recipe.features.topology
+    return f"""## Training
+
+A molecule enters as the counts and sums of its electrotopological-state indices{TOPOLOGY if topology else ""}.
+The prediction is a sum over its atoms plus what {_network(facts.recipe)} makes of the rest.
+Pretraining on {history["training_rows"]:,} molecules of the source reached a mean absolute error of
+{number(history["validation_mae"])} {history["unit"]} on {history["validation_rows"]:,} others.
+Of the methods that make a model, {chosen(facts.metrics)} had the least error inside the training folds
+and is the one published."""
+
+
+def _network(recipe: Recipe) -> str:
+    match recipe.network:
+        case Residual(width=width, blocks=blocks):
+            return f"a residual network of {blocks} blocks of {width} units"
+        case ElemNet():
+            return "ElemNet, a network of 17 layers,"
+
+
+def _credits(facts: Facts) -> str:
+    licences = " ".join(about.licence for about in facts.sources())
+    citations = "\n".join(f"- {citation}" for about in facts.sources() for citation in about.citations)
+    return f"""## Licences and citations
+
+This model is under the MIT licence. {licences}
+
+{citations}
+- Features: L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014
+- Transfer from computed to measured: D. Jha et al., Nat. Commun. 10 (2019) 5316, doi:10.1038/s41467-019-13297-w"""
+
+
+def _origin(facts: Facts) -> str:
+    lineage = {field.name: getattr(facts.lineage, field.name) for field in dataclasses.fields(facts.lineage)}
+    objects = {**lineage, "comparison": facts.comparison, "model": facts.model}
+    rows = [{"object": name.replace("_", " "), "in the store": f"`{handle}`"} for name, handle in objects.items()]
+    files = "\n".join(f"- `{name}`: {content}" for name, content in CONTENTS.items())
+    return f"""## How to reproduce it
+
+Run matlift's flow `retrain` with the file `recipe.yaml`. Objects are named after all that made them: data, settings,
+code and libraries. Where these are the same, so are the names:
+
+{markdown(rows)}
+
+## Files
+
+{files}"""

@@ -1,0 +1,149 @@
+"""What the metrics say, as plain sentences: for the card, the command line and the dashboard."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Metrics = Mapping[str, Any]
+
+NAMES = {
+    "fine-tune": "fine-tuning",
+    "featurizer": "the featurizer",
+    "direct": "the source's model as it is",
+    "scratch": "training from scratch",
+    "ridge": "ridge regression",
+    "boosted trees": "the boosted trees",
+    "mean": "the mean of the measurements",
+}
+DIFFERENCE = "fine-tune - scratch"
+
+
+def sentences(metrics: Metrics) -> list[str]:
+    """Return all there is to say: the published method, its rivals, what transfer is worth at each size, and unseen."""
+    curve = [worth(metrics, point) for point in metrics["learning_curve"]]
+    return [headline(metrics), rivals(metrics), *curve, unseen(metrics)]
+
+
+def headline(metrics: Metrics) -> str:
+    """Say how far off the published method was on molecules that it had not seen."""
+    rows, method = metrics["rows"], metrics["best"]["method"]
+    everything, new = metrics["methods"][method], metrics["not in source"]["methods"][method]
+    return (
+        f"{_start(chosen(metrics))} errs by {number(everything['mae'])} {metrics['unit']} on average on "
+        f"{rows['all']:,} held-out molecules and by less than {number(everything['median'])} on half of them; on the "
+        f"{rows['not in source']:,} that the source does not have, by {number(new['mae'])} and {number(new['median'])}."
+    )
+
+
+def chosen(metrics: Metrics) -> str:
+    """Return the published method in words: fine-tuning with 2 layers frozen."""
+    method, frozen = metrics["best"]["method"], metrics["best"]["frozen"]
+    layers = {0: "no layer", 1: "1 layer"}.get(frozen, f"{frozen} layers")
+    return f"fine-tuning with {layers} frozen" if method == "fine-tune" else NAMES[method]
+
+
+def rivals(metrics: Metrics) -> str:
+    """Say which of the other methods, plain baselines included, err by less than the published one."""
+    methods = metrics["methods"]
+    least = methods[metrics["best"]["method"]]["mae"]
+    better = [name for name in sorted(methods, key=lambda name: methods[name]["mae"]) if methods[name]["mae"] < least]
+    if not better:
+        return "None of the other methods, plain baselines included, errs by less."
+    listed = ", ".join(f"{NAMES[name]} by {number(methods[name]['mae'])} {metrics['unit']}" for name in better)
+    return (
+        f"Of the other methods these err by less: {listed}; the choice was made inside the training folds, "
+        "without a look at the held-out molecules."
+    )
+
+
+def worth(metrics: Metrics, point: Mapping[str, Any]) -> str:
+    """Say what transfer is worth at one point of the learning curve.
+
+    Args:
+        metrics: of the comparison.
+        point: one of its `learning_curve`.
+    """
+    errors = point["fine-tune"]["mae"], point["scratch"]["mae"]
+    verdict = _verdict(errors, point["difference"], metrics["unit"])
+    said = f"With {point['size']:,} measurements {verdict}"
+    if point["difference"]["high"] >= 0:
+        return said
+    needs, most = point["scratch needs"], metrics["learning_curve"][-1]["size"]
+    if needs is None:
+        return f"{said} Scratch is not as good with any number of the measurements at hand ({most:,})."
+    if needs <= point["size"]:  # errors that do not fall with every further measurement
+        return said
+    return f"{said} Scratch needs {needs:,.0f} measurements, {times(point)} times as many, to be as good."
+
+
+def unseen(metrics: Metrics) -> str:
+    """Say what transfer is worth, with all measurements, on molecules that the source does not have."""
+    part = metrics["not in source"]
+    errors = part["methods"]["fine-tune"]["mae"], part["methods"]["scratch"]["mae"]
+    verdict = _verdict(errors, part["differences"][DIFFERENCE], metrics["unit"])
+    return f"On the {metrics['rows']['not in source']:,} molecules that the source does not have {verdict}"
+
+
+def times(point: Mapping[str, Any]) -> str | None:
+    """Return how many times as many measurements scratch needs to be as good; None where that is not known."""
+    if point["difference"]["high"] >= 0 or point["scratch needs"] is None or point["scratch needs"] <= point["size"]:
+        return None
+    return f"{point['scratch needs'] / point['size']:.1f}"
+
+
+def interval(difference: Mapping[str, float], *, finer: bool = False) -> str:
+    """Return a difference with its 95 % interval, in digits that its uncertainty allows: 10 (7 to 13).
+
+    Args:
+        difference: mean, low and high.
+        finer: whether to show a digit more.
+    """
+    mean, low, high = (signed(difference[key], _decimals(difference) + finer) for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits, and all of those before the point."""
+    return signed(value, places(value))
+
+
+def places(value: float) -> int:
+    """Return how many decimals show three significant digits."""
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+
+
+def signed(value: float, decimals: int) -> str:
+    """Return a number with a real minus sign, and none before zero."""
+    return f"{value:z,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _verdict(errors: tuple[float, float], difference: Mapping[str, float], unit: str) -> str:
+    """Say which of fine-tuning and scratch errs by less, or that the data do not tell."""
+    decimals = _decimals(difference)
+    rounded = [round(value, decimals) for value in (*errors, difference["mean"])]
+    # A reader who subtracts should get the difference that is said.
+    finer = not math.isclose(rounded[0] - rounded[1], rounded[2], abs_tol=1e-9)
+    tuned, scratch = (signed(error, decimals + finer) for error in errors)
+    said = f"errs by {tuned} {unit}, training from scratch by {scratch}"
+    apart = f"a difference of {interval(difference, finer=finer).replace('(', '(95 % interval ')}"
+    if difference["low"] > 0:
+        return f"fine-tuning loses: it {said}, {apart}."
+    if difference["high"] < 0:
+        return f"fine-tuning {said}: {apart}."
+    return f"the data do not tell the methods apart: fine-tuning {said}, {apart}."
+
+
+def _decimals(difference: Mapping[str, float]) -> int:
+    """Return as many decimals as half the interval's width allows: none from 2 on, one from 0.2 on, and so forth.
+
+    One more where an end of the interval would else be shown as zero, which it is not.
+    """
+    ends = difference["low"], difference["high"]
+    half = (ends[1] - ends[0]) / 2
+    decimals = max(0, math.ceil(-math.log10(half / 2))) if half else 1
+    return decimals + any(end and not round(end, decimals) for end in ends)
+
+
+def _start(sentence: str) -> str:
+    """Return it with a capital letter first."""
+    return sentence[:1].upper() + sentence[1:]

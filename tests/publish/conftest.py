@@ -1,0 +1,74 @@
+"""A comparison with numbers as they come, from the code that summarises real ones."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.evaluate.comparison import Job, Outcome
+from tasks.evaluate.summary import predictions_table, summarise
+from tasks.featurize import Table
+from tasks.learn import Choice
+from tasks.recipe import Recipe, load_recipe
+
+ROWS, FOLDS = 600, 5
+# Mean absolute errors, kJ/mol, by number of training rows; None is all of them.
+SCALES = {50: (75, 92), 100: (59, 69), 200: (48, 55), None: (30, 38)}
+OTHERS = {"direct": 60, "featurizer": 45, "mean": 250, "ridge": 42, "boosted trees": 44}
+
+
+class Compared(NamedTuple):
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+
+
+def _make_comparison(scales: dict[int | None, tuple[float, float]] = SCALES) -> Compared:
+    """Return the summary of made-up predictions: heavy-tailed errors, partly shared between the methods."""
+    random = np.random.default_rng(0)
+    values = random.normal(-150, 250, ROWS)
+    values[:4] = -5600, -4000, -3000, 2500
+    keys = np.array([f"KEY{row:05d}" for row in range(ROWS)], dtype=object)
+    target = Table(np.zeros((ROWS, 1), np.float32), np.ones((ROWS, 5)), values, keys, keys, np.zeros(1, np.float32))
+    fold, shared = np.arange(ROWS) % FOLDS, random.laplace(size=ROWS)
+
+    def predict(scale: float, held_out: np.ndarray) -> np.ndarray:
+        return values[held_out] + scale * (0.8 * shared[held_out] + 0.4 * random.laplace(size=len(held_out)))
+
+    outcomes = []
+    for size, (tuned, scratch) in scales.items():
+        for number in range(FOLDS):
+            held_out = np.flatnonzero(fold == number)
+            errors = {"scratch": scratch, **(OTHERS if size is None else {}), "fine-tune": tuned}
+            outcomes.append(
+                Outcome(
+                    Job(number, size),
+                    size or ROWS - len(held_out),
+                    held_out,
+                    {name: predict(scale, held_out) for name, scale in errors.items()},
+                    {Choice("fine-tune", 2): tuned, Choice("scratch"): scratch},
+                    2,
+                    dict.fromkeys(errors, 1.0),
+                )
+            )
+    in_source = random.random(ROWS) < 0.3
+    full = [outcome for outcome in outcomes if outcome.job.size is None]
+    metrics = {"unit": "kJ/mol", **summarise(outcomes, target, in_source, seed=0)}
+    return Compared(metrics, predictions_table(full, target, in_source))
+
+
+@pytest.fixture(scope="session")
+def compared() -> Compared:
+    return _make_comparison()
+
+
+@pytest.fixture(scope="session")
+def make_comparison() -> Callable[..., Compared]:
+    """Make one with other errors."""
+    return _make_comparison
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    return load_recipe("qm9-webbook")

@@ -1,0 +1,141 @@
+"""A bundle is complete, visible only then, and the latest one is pointed to; on the real store."""
+
+import hashlib
+import json
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+import yaml
+
+from tasks.handles import Bundle, Checkpoint, Comparison, Features, Handle, Lineage, Model, Raw, Snapshot
+from tasks.publish import publish
+from tasks.publish.bundle import bundle_files
+from tasks.recipe import Recipe
+from tasks.store import Store
+from tasks.tables import from_parquet, to_parquet
+
+H = TypeVar("H", bound=Handle)
+
+CONTRACT = {
+    "README.md",
+    "features.json",
+    "learning-curve.png",
+    "metrics.json",
+    "model.json",
+    "parity.png",
+    "predictions.parquet",
+    "recipe.yaml",
+    "weights.safetensors",
+}
+REPORT = {"rows": 700, "accepted": 600, "rejected": {"duplicate": 100}, "elements": ["C", "F", "H", "N", "O"]}
+HISTORY = {"unit": "kJ/mol", "training_rows": 1140, "validation_rows": 60, "validation_mae": 11.2}
+
+
+class Stored(NamedTuple):
+    model: Model
+    comparison: Comparison
+    recipe: Recipe
+    made_from: Lineage
+
+
+@pytest.fixture
+def stored(store: Store, compared: Any, recipe: Recipe) -> Stored:
+    """What the stages before have left in the store."""
+    metrics, predictions = compared.metrics, compared.predictions
+    units = dict.fromkeys(("value", *metrics["methods"]), "kJ/mol") | {"in_source": "1", "fold": "1"}
+
+    def put(handle: H, files: dict[str, bytes], seconds: float) -> H:
+        store.write(handle, files, seconds)
+        return handle
+
+    def dump(value: Any) -> bytes:
+        return json.dumps(value).encode()
+
+    lineage = Lineage(
+        put(Raw("00"), {"rows.parquet": b"rows"}, 1),
+        put(Raw("01"), {"rows.parquet": b"rows"}, 2),
+        put(Snapshot("02"), {"report.json": dump(REPORT)}, 3),
+        put(Snapshot("03"), {"report.json": dump(REPORT)}, 4),
+        put(Features("04"), {"state.json": b"{}"}, 5),
+        put(Features("05"), {"state.json": dump({"elements": REPORT["elements"], "names": ["count_sCH3"]})}, 6),
+        put(Checkpoint("06"), {"history.json": dump(HISTORY)}, 7),
+    )
+    judged = {
+        "metrics.json": dump(metrics),
+        "predictions.parquet": to_parquet(predictions, units),
+        "seconds_per_fit.json": dump({"fine-tune": 5.5, "scratch": 8.5}),
+    }
+    comparison = put(Comparison("07"), judged, 8)
+    model = put(Model("08"), {"weights.safetensors": b"weights", "model.json": b'{"members": 1}'}, 9)
+    return Stored(model, comparison, recipe, lineage)
+
+
+@pytest.fixture
+def bundle(stored: Stored) -> Bundle:
+    published: Bundle = publish.fn(*stored)
+    return published
+
+
+def test_every_file_of_the_contract_is_there_and_whole(store: Store, bundle: Bundle) -> None:
+    manifest = store.manifest(bundle)
+    assert set(manifest["files"]) == CONTRACT
+    for name, entry in manifest["files"].items():
+        content = store.read(bundle, name)
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["size"], entry["sha256"])
+    assert store.list(f"bundles/{bundle.recipe}") == [bundle.path]
+
+
+def test_the_latest_bundle_is_pointed_to(store: Store, bundle: Bundle) -> None:
+    latest = store.pointer(f"bundles/{bundle.recipe}/latest.json")
+    assert latest == {"bundle": bundle.fingerprint, "path": bundle.path}
+
+
+def test_metrics_are_the_comparisons_and_the_seconds(store: Store, stored: Stored, bundle: Bundle) -> None:
+    metrics = json.loads(store.read(bundle, "metrics.json"))
+    compared = json.loads(store.read(stored.comparison, "metrics.json"))
+    assert {name: metrics[name] for name in compared} == compared
+    assert metrics["unit"] == "kJ/mol"
+    for errors in metrics["methods"].values():
+        assert {"mae", "median", "rmse", "r2", "mae_per_fold"} <= set(errors)
+    assert set(metrics["differences"]["fine-tune - scratch"]) == {"mean", "low", "high"}
+    assert [point["size"] for point in metrics["learning_curve"]] == [50, 100, 200, 480]
+    assert metrics["seconds"] == {
+        "fetch source": 1,
+        "fetch target": 2,
+        "curate source": 3,
+        "curate target": 4,
+        "featurize source": 5,
+        "featurize target": 6,
+        "pretrain": 7,
+        "evaluate": 8,
+        "fit": 9,
+    }
+    assert metrics["seconds_per_fit"] == {"fine-tune": 5.5, "scratch": 8.5}
+
+
+def test_it_holds_what_prediction_needs(store: Store, stored: Stored, bundle: Bundle) -> None:
+    assert store.read(bundle, "weights.safetensors") == b"weights"
+    assert store.read(bundle, "model.json") == store.read(stored.model, "model.json")
+    assert store.read(bundle, "features.json") == store.read(stored.made_from.target_features, "state.json")
+    assert Recipe.model_validate(yaml.safe_load(store.read(bundle, "recipe.yaml"))) == stored.recipe
+    assert len(from_parquet(store.read(bundle, "predictions.parquet"))) == 600
+
+
+def test_the_same_inputs_give_the_same_bytes(store: Store, stored: Stored, bundle: Bundle) -> None:
+    again = bundle_files(store, *stored)
+    assert again == {name: store.read(bundle, name) for name in CONTRACT}
+
+
+def test_publishing_again_changes_nothing(store: Store, stored: Stored, bundle: Bundle) -> None:
+    before = store.manifest(bundle)
+    assert publish.fn(*stored) == bundle
+    assert store.manifest(bundle) == before
+    assert store.list("bundles") == [bundle.path]
+
+
+def test_without_a_manifest_there_is_no_bundle(store: Store, stored: Stored, bundle: Bundle) -> None:
+    store._fs.rm_file(store._key(f"{bundle.path}/manifest.json"))
+    assert not store.holds(bundle)
+    assert store.list("bundles") == []
+    assert publish.fn(*stored) == bundle  # the run after a death completes it
+    assert store.holds(bundle)
