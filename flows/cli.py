@@ -1,0 +1,126 @@
+"""The command line: `matlift run`, `matlift recipes`, `matlift ls` and `matlift store`."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+from tasks.errors import MatliftError
+from tasks.recipe import load_recipe, recipe_names
+
+FOLDER = Path(".matlift")
+
+# Set before Prefect is imported. Its temporary server takes up to 20 s to start on two cores; the terminal shows our
+# own lines, the dashboard those of every room.
+PREFECT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks",
+    "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, or 1 with one sentence on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except MatliftError as error:
+        print(f"matlift: {error}", file=sys.stderr)  # noqa: T201 -- this is the command line
+        return 1
+    except KeyboardInterrupt:
+        print("matlift: stopped; what was finished is kept", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the commands; each sets the function that it runs."""
+    parser = argparse.ArgumentParser(
+        prog="matlift", description="Lift property models from computed to measured accuracy."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    store = argparse.ArgumentParser(add_help=False)
+    store.add_argument(
+        "--store",
+        metavar="URL",
+        default=os.environ.get("MATLIFT_STORE"),
+        help="s3://bucket/prefix, reached as AWS_ENDPOINT_URL and the AWS credentials in the environment say; without "
+        "it (and without MATLIFT_STORE) the embedded server keeps it in .matlift/",
+    )
+    run = commands.add_parser("run", parents=[store], help="train, compare and publish")
+    run.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
+    run.set_defaults(command=_run)
+    recipes = commands.add_parser("recipes", help="list the recipes")
+    recipes.set_defaults(command=_recipes)
+    listing = commands.add_parser("ls", parents=[store], help="list published bundles and their files")
+    listing.add_argument("recipe", metavar="RECIPE", nargs="?", help="only this recipe's")
+    listing.set_defaults(command=_list)
+    serve = commands.add_parser("store", help="keep the embedded store up, and say how to reach it, until Ctrl-C")
+    serve.set_defaults(command=_serve)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    """Run the pipeline; a wrong recipe or store is refused before anything heavy is loaded."""
+    plan = load_recipe(options.recipe)
+    for name, value in PREFECT.items():
+        os.environ.setdefault(name, value)
+    with _store(options.store):
+        from flows.display import Display  # noqa: PLC0415 -- after PREFECT is set
+        from flows.retrain import retrain  # noqa: PLC0415
+
+        with Display(plan) as display:
+            bundle = retrain(options.recipe)
+        display.finish(bundle)
+
+
+def _recipes(_: argparse.Namespace) -> None:
+    """List the recipes with their titles."""
+    for name in recipe_names():
+        print(f"{name:<24}{load_recipe(name).title}")  # noqa: T201
+
+
+def _list(options: argparse.Namespace) -> None:
+    """List complete bundles, newest last, with the size of each file."""
+    from tasks.store import connect  # noqa: PLC0415 -- s3fs takes a second to load
+
+    with _store(options.store):
+        store = connect()
+        for path in store.list(f"bundles/{options.recipe}" if options.recipe else "bundles"):
+            print(f"{store.url}/{path}")  # noqa: T201
+            for name, entry in (store.pointer(f"{path}/manifest.json") or {})["files"].items():
+                print(f"  {entry['size']:>12,}  {name}")  # noqa: T201
+
+
+def _serve(_: argparse.Namespace) -> None:
+    """Keep the embedded server up until Ctrl-C; its users may come and go."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    with _store(None):
+        names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MATLIFT_STORE")
+        print("The store is up until Ctrl-C. To reach it from another terminal:")  # noqa: T201
+        print("\n".join(f"export {name}={os.environ[name]}" for name in names), flush=True)  # noqa: T201
+        signal.pause()
+
+
+@contextmanager
+def _store(url: str | None) -> Iterator[None]:
+    """Give the tasks their store: the one named, or the embedded server's; checked before anything is put in it."""
+    from tasks.seaweed import embedded  # noqa: PLC0415
+    from tasks.store import connect  # noqa: PLC0415
+
+    server: AbstractContextManager[str] = nullcontext(url) if url else embedded(FOLDER)
+    with server as address:
+        os.environ["MATLIFT_STORE"] = address
+        connect().check()
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""The whole pipeline, from two databases to a published bundle."""
+
+from prefect import flow
+
+from tasks.curate import curate
+from tasks.evaluate import best, evaluate
+from tasks.featurize import featurize
+from tasks.fetch import fetch
+from tasks.handles import Bundle, Lineage
+from tasks.learn import fit, pretrain
+from tasks.publish import publish
+from tasks.recipe import load_recipe
+
+
+@flow(name="retrain", flow_run_name="{recipe}")
+def retrain(recipe: str) -> Bundle:
+    """Fetch, curate, featurize, pretrain, compare, fit and publish."""
+    plan = load_recipe(recipe)
+    source_raw, target_raw = fetch(plan.source), fetch(plan.target)
+    source = curate(source_raw, plan.source.rules)
+    target = curate(target_raw, plan.target.rules, within=source)
+    source_features = featurize(source, plan.features)
+    target_features = featurize(target, plan.features, scale=source_features)
+    checkpoint = pretrain(source_features, plan.network, plan.pretraining, plan.property.unit)
+    comparison = evaluate(checkpoint, target_features, plan.transfer, plan.evaluation)
+    model = fit(checkpoint, target_features, best(comparison), plan.transfer)
+    lineage = Lineage(source_raw, target_raw, source, target, source_features, target_features, checkpoint)
+    return publish(model, comparison, plan, lineage)
