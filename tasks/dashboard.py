@@ -2,12 +2,17 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.context import FlowRunContext, TaskRunContext
 
 from tasks.progress import Progress, listening
@@ -41,11 +46,27 @@ def show_table(label: str, rows: Sequence[Mapping[str, Any]], description: str) 
         rows: one mapping from column to value per row.
         description: one sentence of Markdown above it.
     """
+    _show(label, lambda: create_table_artifact([dict(row) for row in rows], key=_key(label), description=description))
+
+
+def show_markdown(label: str, text: str, description: str) -> None:
+    """Show a page of Markdown as an artifact of the run.
+
+    Args:
+        label: what it is; the artifact's key is made from it.
+        text: the page; pictures are inside, as data URLs.
+        description: one sentence above it.
+    """
+    _show(label, lambda: create_markdown_artifact(text, key=_key(label), description=description))
+
+
+def _show(label: str, create: Callable[[], object]) -> None:
+    """Create an artifact if this is part of a run; the dashboard must never stop the work."""
     if _in_run():
         try:
-            create_table_artifact([dict(row) for row in rows], key=_key(label), description=description)
-        except httpx.HTTPError as error:  # the dashboard must never stop the work
-            log.warning("the dashboard does not show the table of “%s”: %s", label, error)
+            create()
+        except httpx.HTTPError as error:
+            log.warning("the dashboard does not show “%s”: %s", label, error)
 
 
 class _Bar:

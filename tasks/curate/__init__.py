@@ -1,6 +1,7 @@
 """Curate: keep the rows that can be trusted, and say of every other one why not."""
 
 import json
+import logging
 
 from prefect import task
 
@@ -12,6 +13,8 @@ from tasks.recipe import Rules
 from tasks.store import Store, connect
 
 __all__ = ["curate", "element_counts"]
+
+log = logging.getLogger(__name__)
 
 
 @task(task_run_name="curate {raw}")
@@ -46,5 +49,6 @@ def _show(store: Store, handle: Snapshot) -> None:
     """Show how many rows were accepted and rejected, and why, on the dashboard."""
     report = json.loads(store.read(handle, "report.json"))
     counts = {"accepted": report["accepted"], **report["rejected"]}
+    log.info("%s", ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items()))
     rows = [{"outcome": outcome, "rows": count} for outcome, count in counts.items()]
     show_table(f"curation {handle.fingerprint}", rows, f"The {report['rows']:,} rows of `{handle}` by outcome.")

@@ -6,14 +6,12 @@ held-out rows are only predicted.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tasks.evaluate.baselines import BASELINES
 from tasks.evaluate.folds import Rows, grouped_folds, subset
@@ -119,14 +117,13 @@ def run_job(setting: Setting, job: Job) -> Outcome:
         predictions[method] = predicted()
         seconds[method] = time.perf_counter() - start
 
-    with _one_thread():
-        inner = validate(frozen + (others if job.size is None else []), source, training, setting.transfer, job.fold)
-        best = min(frozen, key=lambda choice: inner[choice])
-        for choice in [*others, best] if job.size is None else [Choice("scratch"), best]:
-            fitted = partial(fit_choice, choice, source, training, setting.transfer, job.fold)
-            predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
-        for name, baseline in BASELINES.items() if job.size is None else ():
-            predict(name, partial(baseline, training, test))
+    inner = validate(frozen + (others if job.size is None else []), source, training, setting.transfer, job.fold)
+    best = min(frozen, key=lambda choice: inner[choice])
+    for choice in [*others, best] if job.size is None else [Choice("scratch"), best]:
+        fitted = partial(fit_choice, choice, source, training, setting.transfer, job.fold)
+        predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
+    for name, baseline in BASELINES.items() if job.size is None else ():
+        predict(name, partial(baseline, training, test))
     return Outcome(job, len(rows), held_out, predictions, inner, best.frozen, seconds)
 
 
@@ -146,14 +143,3 @@ def validate(
             predicted = fit_choice(choice, source, fitting, plan, seed).predict(aside)
             missed[choice].append(np.abs(predicted - aside.values))
     return {choice: float(np.mean(np.concatenate(parts))) for choice, parts in missed.items()}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let PyTorch use one thread: jobs share the processors, and the bits do not depend on how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

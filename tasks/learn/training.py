@@ -1,7 +1,8 @@
 """The training loop: tensors in memory, one-cycle schedule, early stopping, the same bits for the same seed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from tasks.learn.networks import LayeredNetwork
 
-LARGE = 256  # rows of a batch from which bfloat16 pays; below, converting costs more than it saves
+LARGE = 256  # rows of a batch from which bfloat16 and several threads pay; below, they cost more than they save
 BEND = 0.1  # where the loss turns from square to linear, in units of the targets' spread
 
 
@@ -79,16 +80,16 @@ def train(
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=schedule.decay, fused=True)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.rate, total_steps=steps + 1, pct_start=0.2)
-    lower = batch >= LARGE and bfloat16_is_fast()
+    large = batch >= LARGE
     epochs: list[Epoch] = []
     best = _Best(network)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _threads(torch.get_num_threads() if large else 1):
         torch.manual_seed(schedule.seed)
         for number in range(1, schedule.epochs + 1):
             network.train()
             total = torch.zeros(())
             for chosen in torch.randperm(len(features)).split(batch):
-                with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+                with torch.autocast("cpu", torch.bfloat16, enabled=large and bfloat16_is_fast()):
                     predicted = network(features[chosen], units[chosen])
                 loss = nn.functional.smooth_l1_loss(predicted.float(), targets[chosen], beta=BEND)
                 optimizer.zero_grad()
@@ -145,3 +146,14 @@ def bfloat16_is_fast() -> bool:
     """Tell whether the processor multiplies matrices in bfloat16: elsewhere it is emulated, and slower than float32."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let PyTorch use so many threads inside the `with` block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

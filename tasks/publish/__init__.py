@@ -1,14 +1,10 @@
 """The door of publishing: a model becomes a bundle with metrics, figures and a card."""
 
 import json
-import logging
 
-import httpx
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
-from prefect.context import TaskRunContext
 
-from tasks.dashboard import show_table
+from tasks.dashboard import show_markdown, show_table
 from tasks.handles import Bundle, Comparison, Lineage, Model, fingerprint
 from tasks.publish.bundle import bundle_files
 from tasks.publish.card import for_dashboard
@@ -18,8 +14,6 @@ from tasks.recipe import Recipe
 from tasks.store import Store, connect
 
 __all__ = ["headline", "publish", "sentences"]
-
-log = logging.getLogger(__name__)
 
 
 @task(task_run_name="publish {recipe.name}")
@@ -38,10 +32,6 @@ def _show(store: Store, bundle: Bundle) -> None:
     """Show the metrics and the card of a bundle on the dashboard."""
     metrics = json.loads(store.read(bundle, "metrics.json"))
     show_table(f"metrics {bundle.recipe}", method_rows(metrics["methods"], metrics["unit"]), headline(metrics))
-    if TaskRunContext.get() is not None:
-        pictures = {name: store.read(bundle, name) for name in ("parity.png", "learning-curve.png")}
-        report = for_dashboard(store.read(bundle, "README.md").decode(), pictures)
-        try:
-            create_markdown_artifact(report, key=f"report-{bundle.recipe}", description=headline(metrics))
-        except httpx.HTTPError as error:  # the dashboard must never stop the work
-            log.warning("the dashboard does not show the report of %s: %s", bundle, error)
+    pictures = {name: store.read(bundle, name) for name in ("parity.png", "learning-curve.png")}
+    report = for_dashboard(store.read(bundle, "README.md").decode(), pictures)
+    show_markdown(f"report {bundle.recipe}", report, headline(metrics))
