@@ -26,23 +26,24 @@ def die_before_the_manifest(store: Store, *, metrics: bytes) -> None:
     script = f"""
 import os, signal
 from tasks.handles import Checkpoint
-from tasks.store import Store, connect
-settle = Store._settle
+from tasks.s3 import Prefix
+from tasks.store import connect
+settle = Prefix.settle
 def fatal(self, path, data):
     if path.endswith("{MANIFEST}"):
         os.kill(os.getpid(), signal.SIGKILL)
     return settle(self, path, data)
-Store._settle = fatal
+Prefix.settle = fatal
 connect().write(Checkpoint("{HANDLE.fingerprint}"), {{"same": b"same", "metrics.json": {metrics!r}}}, 1)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
-    assert store._get(f"{HANDLE.path}/metrics.json") == metrics
+    assert store.files.get(f"{HANDLE.path}/metrics.json") == metrics
 
 
 def consistent(store: Store) -> dict[str, bytes]:
     """Read a whole object, under the eyes of `read`, and compare it with what a listing by plain names shows."""
     files = {name: store.read(HANDLE, name) for name in store.manifest(HANDLE)["files"]}
-    assert {name: store._get(f"{HANDLE.path}/{name}") for name in files} == files
+    assert {name: store.files.get(f"{HANDLE.path}/{name}") for name in files} == files
     return files
 
 
@@ -64,7 +65,7 @@ def test_what_is_written_is_read_back(store: Store) -> None:
 
 
 def test_an_object_without_manifest_is_invisible(store: Store) -> None:
-    store._replace(f"{HANDLE.path}/metrics.json", b"{}")
+    store.files.replace(f"{HANDLE.path}/metrics.json", b"{}")
     assert not store.holds(HANDLE)
     assert store.list("checkpoints") == []
     with pytest.raises(MatliftError, match="is not in the store"):
@@ -91,8 +92,8 @@ def test_a_writer_killed_before_the_manifest_is_replaced_by_the_next(store: Stor
 def test_a_writer_killed_right_after_the_manifest_leaves_a_readable_object(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store._replace(f"{HANDLE.path}/metrics.json", b"leftover")
-    monkeypatch.setattr(store, "_replace", lambda *_: None)
+    store.files.replace(f"{HANDLE.path}/metrics.json", b"leftover")
+    monkeypatch.setattr(store.files, "replace", lambda *_: None)
     store.write(HANDLE, {"metrics.json": b"new"}, 0)
     assert store.read(HANDLE, "metrics.json") == b"new"
 
@@ -101,12 +102,12 @@ def test_a_flipped_byte_is_refused(store: Store) -> None:
     store.write(HANDLE, FILES, 0)
     damaged = bytearray(FILES["weights.safetensors"])
     damaged[1000] ^= 1
-    store._replace(f"{HANDLE.path}/weights.safetensors", bytes(damaged))
+    store.files.replace(f"{HANDLE.path}/weights.safetensors", bytes(damaged))
     with pytest.raises(MatliftError, match="missing or damaged"):
         store.read(HANDLE, "weights.safetensors")
     with pytest.raises(MatliftError, match="has no file other"):
         store.read(HANDLE, "other")
-    store._replace(f"{HANDLE.path}/{MANIFEST}", b'{"kind')
+    store.files.replace(f"{HANDLE.path}/{MANIFEST}", b'{"kind')
     with pytest.raises(MatliftError, match="is damaged"):
         store.manifest(HANDLE)
 
@@ -140,16 +141,16 @@ def test_two_writers_at_once_leave_the_object_of_one(store: Store) -> None:
         files = consistent(store)
         assert files.pop("same") == b"same"
         assert set(files.values()) in ({b"A"}, {b"B"})
-        store._fs.rm(store._key(HANDLE.path), recursive=True)
+        store.files._fs.rm(store.files.key(HANDLE.path), recursive=True)
 
 
 def test_a_file_of_many_parts_is_created_only_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = partial(store._fs.pipe_file, chunksize=6 << 20)  # s3fs's own parts are of 50 MiB
-    monkeypatch.setattr(store._fs, "pipe_file", parts)
+    parts = partial(store.files._fs.pipe_file, chunksize=6 << 20)  # s3fs's own parts are of 50 MiB
+    monkeypatch.setattr(store.files._fs, "pipe_file", parts)
     large = os.urandom(13 << 20)
-    assert store._settle("large", large)
-    assert not store._settle("large", large[:-1] + b"!")
-    assert store._get("large") == large
+    assert store.files.settle("large", large)
+    assert not store.files.settle("large", large[:-1] + b"!")
+    assert store.files.get("large") == large
 
 
 def test_pointers_are_set_whole_and_the_last_caller_wins(store: Store) -> None:
@@ -238,7 +239,7 @@ def test_a_missing_bucket_is_created_or_named(store_server: str, monkeypatch: py
         raise PermissionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(fresh._fs, "mkdir", refuse)
+        patch.setattr(fresh.files._fs, "mkdir", refuse)
         with pytest.raises(MatliftError, match="could not be created"):
             fresh.check()
     fresh.check()
@@ -246,7 +247,7 @@ def test_a_missing_bucket_is_created_or_named(store_server: str, monkeypatch: py
 
 
 def test_a_server_that_ignores_conditions_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipe_file = store._fs.pipe_file
-    monkeypatch.setattr(store._fs, "pipe_file", lambda path, data, **_: pipe_file(path, data))
+    pipe_file = store.files._fs.pipe_file
+    monkeypatch.setattr(store.files._fs, "pipe_file", lambda path, data, **_: pipe_file(path, data))
     with pytest.raises(MatliftError, match="ignores conditional writes"):
         store.check()

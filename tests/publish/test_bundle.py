@@ -134,7 +134,7 @@ def test_publishing_again_changes_nothing(store: Store, stored: Stored, bundle: 
 
 
 def test_without_a_manifest_there_is_no_bundle(store: Store, stored: Stored, bundle: Bundle) -> None:
-    store._fs.rm_file(store._key(f"{bundle.path}/manifest.json"))
+    store.files._fs.rm_file(store.files.key(f"{bundle.path}/manifest.json"))
     assert not store.holds(bundle)
     assert store.list("bundles") == []
     assert publish.fn(*stored) == bundle  # the run after a death completes it

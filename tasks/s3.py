@@ -1,0 +1,197 @@
+"""The bytes below one s3:// URL: reads, conditional writes, and what goes wrong with them as one sentence."""
+
+import errno
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+from s3fs import S3FileSystem
+
+from tasks.errors import MatliftError
+
+LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # codes of a conditional write that lost
+NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
+TRIES = 50  # of a write that keeps losing races
+
+
+class Prefix:
+    """What is below one URL; every method raises MatliftError where the server cannot be used.
+
+    Endpoint and credentials come from the environment, as botocore reads it: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY. An instance does not survive a fork.
+
+    Attributes:
+        url: `s3://bucket/prefix`.
+    """
+
+    def __init__(self, url: str) -> None:
+        match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[^?#]*)?", url)
+        if match is None:
+            raise MatliftError(f"a store's URL looks like s3://bucket/prefix, not {url.partition('://')[0]}://…")
+        self._bucket = match[1]
+        self._root = f"{match[1]}/{(match[2] or '').strip('/')}".rstrip("/")
+        self.url = f"s3://{self._root}"
+        # The listings cache would show stale folders; the default time-outs let a server that hangs hang the run.
+        self._fs = S3FileSystem(
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            config_kwargs={
+                "signature_version": "s3v4",
+                "connect_timeout": 2,
+                "read_timeout": 30,
+                "max_pool_connections": 32,
+                "retries": {"mode": "standard", "total_max_attempts": 3},
+                "s3": {"addressing_style": "path"},
+            },
+        )
+        self._fs.retries = 1  # botocore retries already; these would multiply
+
+    def reach(self) -> None:
+        """Make sure that the bucket is there; create it if it is missing and these credentials may."""
+        with self._explained():
+            try:
+                self._fs.call_s3("head_bucket", Bucket=self._bucket)
+            except FileNotFoundError:
+                self._make_bucket()
+
+    def find(self, folder: str) -> list[str]:
+        """Return the paths of all files below a folder, without a delimiter: with one, SeaweedFS's listings lag."""
+        with self._explained():
+            keys = self._fs.find(self.key(folder))
+        return [key[len(self._root) + 1 :] for key in keys]
+
+    def tag(self, path: str) -> str | None:
+        """Return the ETag of what is at a path, or None if there is nothing."""
+        with self._explained():
+            try:
+                tag: str = self._fs.info(self.key(path))["ETag"]
+            except FileNotFoundError:
+                return None
+            return tag
+
+    def replace_if(self, path: str, data: bytes, tag: str) -> bool:
+        """Write to a path if what is there still has this ETag; return whether that was so."""
+        return self._conditional(path, data, IfMatch=tag)
+
+    def _make_bucket(self) -> None:
+        """Create the bucket, if these credentials may."""
+        try:
+            self._fs.mkdir(self._bucket)
+        except FileExistsError:  # another process was faster
+            return
+        except OSError as error:
+            raise MatliftError(self._missing_bucket()) from error
+
+    def key(self, path: str) -> str:
+        """Return the full name of what is at a path of the store."""
+        return f"{self._root}/{path}"
+
+    def get(self, path: str) -> bytes | None:
+        """Return the bytes at a path, or None if there is nothing."""
+        with self._explained():
+            try:
+                data: bytes = self._fs.cat_file(self.key(path))
+            except FileNotFoundError as error:
+                if _code(error) == "NoSuchBucket":
+                    raise
+                return None
+            return data
+
+    def settle(self, path: str, data: bytes) -> bool:
+        """Create what is at a path unless it is there; return whether it now holds these very bytes.
+
+        That it does although it could not be created is a dead writer's equal file, or our own first attempt whose
+        answer was lost on the way.
+        """
+        for attempt in range(TRIES):
+            if self.create(path, data):
+                return True
+            held = self.get(path)
+            if held is not None:
+                return held == data
+            time.sleep(min(0.05 * attempt, 1))  # AWS: another writer is about to create it, or has just failed to
+        raise MatliftError(f"{path} in the store {self.url} keeps being changed by others: run again")
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write to a path where nothing is; return whether that was so."""
+        return self._conditional(path, data, mode="create")
+
+    def _conditional(self, path: str, data: bytes, **condition: str) -> bool:
+        """Write if a condition holds; return whether it did."""
+        with self._explained():
+            try:
+                self._fs.pipe_file(self.key(path), data, **condition)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                # AWS answers 404 to If-Match where nothing is; s3fs gives SeaweedFS's 412 as EINVAL
+                if _code(error) in LOST or (_code(error) == "NoSuchKey" and "IfMatch" in condition):
+                    return False
+                raise
+        return True
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write to a path, whatever is there."""
+        with self._explained():
+            self._fs.pipe_file(self.key(path), data)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the client raises into one sentence; botocore's errors are no OSErrors, s3fs's are."""
+        try:
+            yield
+        except (BotoCoreError, OSError) as error:
+            raise MatliftError(self._sentence(error)) from error
+
+    def _sentence(self, error: Exception) -> str:
+        """Say what is wrong with the store and what to do; neither error nor sentence knows the secret."""
+        code = _code(error) or type(error).__name__
+        if isinstance(error, (PermissionError, *NO_CREDENTIALS)):
+            return (
+                f"the store {self.url} refuses the credentials ({code}): set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY to those of a user who may read and write it"
+            )
+        if isinstance(error, FileNotFoundError):
+            return self._missing_bucket()
+        if isinstance(error, (BotoCoreError, ConnectionError, TimeoutError)):
+            return (
+                f"the store {self.url} does not answer at {endpoint()} ({code}): see that the server runs and that "
+                "AWS_ENDPOINT_URL names it, then run again; what was finished is kept"
+            )
+        if code == "InternalError" or getattr(error, "errno", None) == errno.ENOSPC or code.startswith("5"):
+            return (
+                f"the store {self.url} could not do its work ({code}): {_disk()}; make room, then run again: "
+                "what was finished is kept"
+            )
+        return f"the store {self.url} at {endpoint()} failed: {error} ({code})"
+
+    def _missing_bucket(self) -> str:
+        return (
+            f"the bucket of the store {self.url} does not exist at {endpoint()} and could not be created: "
+            "create it, or name another one in MATLIFT_STORE"
+        )
+
+
+def endpoint() -> str:
+    """Return where the environment says that the server is."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+
+
+def _code(error: BaseException) -> str:
+    """Return the store's own name for what went wrong, which s3fs keeps in the cause of its errors."""
+    code: str = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", "")
+    return code
+
+
+def _disk() -> str:
+    """Say how full the disk of the embedded server is; of other servers, only that it may be."""
+    folder = os.environ.get("MATLIFT_STORE_FOLDER")
+    if folder is None:
+        return "most often its disk is full"
+    usage = shutil.disk_usage(folder)
+    state = "is full" if usage.free < max(usage.total / 50, 100e6) else "may be full"
+    return f"the disk of {folder} {state} ({usage.free / 1e9:.3g} of {usage.total / 1e9:.3g} GB free)"
