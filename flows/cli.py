@@ -76,9 +76,25 @@ def _run(options: argparse.Namespace) -> None:
         from flows.display import Display  # noqa: PLC0415 -- after PREFECT is set
         from flows.retrain import retrain  # noqa: PLC0415
 
+        _reach_prefect()
         with Display(plan) as display:
             bundle = retrain(options.recipe)
         display.finish(bundle)
+
+
+def _reach_prefect() -> None:
+    """Make sure that the Prefect server answers that the settings name, if they name one."""
+    import httpx  # noqa: PLC0415 -- after PREFECT is set
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
+
+    if address := PREFECT_API_URL.value():
+        try:
+            httpx.get(f"{address.rstrip('/')}/health", timeout=10).raise_for_status()
+        except httpx.HTTPError as error:
+            raise MatliftError(
+                f"Prefect's server does not answer at {address} ({error}): start it with `prefect server start`, or "
+                "unset PREFECT_API_URL for a temporary one"
+            ) from error
 
 
 def _recipes(_: argparse.Namespace) -> None:
