@@ -1,12 +1,15 @@
 """Kier-Hall electrotopological-state indices, and the ring counts by which group additivity corrects them."""
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
-from rdkit.Chem.EState import AtomTypes, Fingerprinter
+from rdkit.Chem.EState import AtomTypes, EStateIndices
 
-TYPES = tuple(name for name, _ in AtomTypes._rawD)  # noqa: SLF001 -- the names of the columns are public nowhere
+TYPES, SMARTS = zip(*AtomTypes._rawD, strict=True)  # noqa: SLF001 -- RDKit's table of atom types has no public name
+PATTERNS = [(re.findall("[A-Z][a-z]?", smarts)[0], Chem.MolFromSmarts(smarts)) for smarts in SMARTS]
 RING_SIZES = (3, 4, 5, 6, 7, 8)
 ESTATE = tuple(f"{statistic}_{name}" for statistic in ("count", "sum") for name in TYPES)
 TOPOLOGY = (
@@ -24,14 +27,20 @@ TOPOLOGY = (
 def estate(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
     """Return the count of each atom type in a molecule, then the sum of its E-state indices, in the order of ESTATE.
 
-    L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014; types and indices are
-    RDKit's.
+    L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014. Types and indices are
+    RDKit's, and so are the results, to the last bit; here only the types of elements that are present are looked for.
 
     Returns:
         158 numbers without unit: 79 counts, 79 sums.
     """
-    counts, sums = Fingerprinter.FingerprintMol(molecule)
-    return np.concatenate([counts, sums])
+    present = {atom.GetSymbol() for atom in molecule.GetAtoms()}
+    indices = EStateIndices(molecule)
+    result = np.zeros((2, len(TYPES)))
+    for column, (element, pattern) in enumerate(PATTERNS):
+        if element in present:
+            atoms = [match[0] for match in molecule.GetSubstructMatches(pattern)]
+            result[:, column] = len(atoms), sum(indices[atom] for atom in atoms)
+    return result.ravel()
 
 
 def topology(molecule: Chem.Mol) -> npt.NDArray[np.float64]:

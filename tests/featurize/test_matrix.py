@@ -1,0 +1,140 @@
+"""A snapshot becomes a matrix in the columns and the scale of the source, and comes back from the store as it was."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem
+from rdkit.Chem.rdMolDescriptors import CalcMolFormula
+
+from tasks.featurize import Table, load
+from tasks.featurize.estate import ESTATE, TOPOLOGY, estate, topology
+from tasks.featurize.matrix import featurize_rows, load_scale
+from tasks.handles import Features, Snapshot
+from tasks.recipe import Estate
+from tasks.store import Store
+from tasks.tables import from_parquet, to_parquet, units
+
+SOURCE = ("C", "CC", "CCO", "C=C", "C#C", "C=O", "CN", "C1CC1", "c1ccccc1", "C=CC=C", "C1CC12CC2", "CF", "O=CC=O")
+TARGET = ("CCCO", "C1CCC1", "CC=O", "C=CC=C.C1CC1", "C=CC=C", "C1CC1")
+TOPOLOGICAL = Estate(kind="estate", topology=True)
+PLAIN = Estate(kind="estate", topology=False)
+
+
+def snapshot(store: Store, molecules: tuple[str, ...], name: str) -> Snapshot:
+    """Put a curated table into the store; the value of a row is its place."""
+    parsed = [Chem.MolFromSmiles(smiles) for smiles in molecules]
+    rows = pd.DataFrame(
+        {
+            "record": [f"{name}:{place}" for place in range(len(molecules))],
+            "key": [smiles.upper() for smiles in molecules],
+            "smiles": molecules,
+            "formula": [CalcMolFormula(molecule) for molecule in parsed],
+            "value": np.arange(len(molecules), dtype=float),
+        }
+    )
+    elements = sorted({atom.GetSymbol() for molecule in parsed for atom in Chem.AddHs(molecule).GetAtoms()})
+    handle = Snapshot(name)
+    files = {
+        "rows.parquet": to_parquet(rows, {"value": "kJ/mol"}),
+        "report.json": json.dumps({"elements": elements}).encode(),
+    }
+    store.write(handle, files, 0)
+    return handle
+
+
+@pytest.fixture
+def source(store: Store) -> Features:
+    return featurized(store, SOURCE, "source")
+
+
+def featurized(
+    store: Store, molecules: tuple[str, ...], name: str, scale: Features | None = None, kind: Estate = TOPOLOGICAL
+) -> Features:
+    handle = Features(name)
+    store.write(handle, featurize_rows(store, snapshot(store, molecules, name), kind, scale), 0)
+    return handle
+
+
+def elements(store: Store, features: Features) -> list[str]:
+    said: list[str] = json.loads(store.read(features, "state.json"))["elements"]
+    return said
+
+
+def test_rows_keep_their_order_names_groups_and_values(store: Store, source: Features) -> None:
+    table = load(store, source)
+    assert len(table) == len(SOURCE)
+    assert table.records.tolist() == [f"source:{place}" for place in range(len(SOURCE))]
+    assert table.keys.tolist() == [smiles.upper() for smiles in SOURCE]
+    assert table.values.tolist() == list(range(len(SOURCE)))
+    assert units(store.read(source, "rows.parquet"))["value"] == "kJ/mol"
+    assert set(units(store.read(source, "matrix.parquet")).values()) == {"1"}
+
+
+def test_the_matrix_is_the_features_standardised_in_named_columns(store: Store, source: Features) -> None:
+    scale = load_scale(store, source)
+    matrix = from_parquet(store.read(source, "matrix.parquet"))
+    assert tuple(matrix.columns) == scale.names
+    assert set(scale.names) | set(scale.dropped) == {*ESTATE, *TOPOLOGY}
+    ethanol = Chem.MolFromSmiles("CCO")
+    expected = scale.apply(ESTATE + TOPOLOGY, np.concatenate([estate(ethanol), topology(ethanol)])[None])[0]
+    np.testing.assert_array_equal(load(store, source).features[SOURCE.index("CCO")], expected)
+    np.testing.assert_array_equal(matrix.to_numpy()[SOURCE.index("CCO")], expected)
+
+
+def test_elements_are_counted_with_their_hydrogens(store: Store, source: Features) -> None:
+    assert elements(store, source) == ["C", "F", "H", "N", "O"]
+    counts = dict(zip(SOURCE, load(store, source).elements.tolist(), strict=True))
+    assert counts["CCO"] == [2, 0, 6, 0, 1]
+    assert counts["CN"] == [1, 0, 5, 1, 0]
+    assert counts["CF"] == [1, 1, 3, 0, 0]
+    assert counts["C1CC12CC2"] == [5, 0, 8, 0, 0]
+
+
+def test_topology_is_left_out_on_request(store: Store) -> None:
+    table = featurized(store, SOURCE, "plain", kind=PLAIN)
+    scale = load_scale(store, table)
+    assert set(scale.names) | set(scale.dropped) == set(ESTATE)
+
+
+def test_a_target_is_standardised_with_the_scale_of_the_source(store: Store, source: Features) -> None:
+    target = featurized(store, (*TARGET, *SOURCE), "target", source)
+    assert load_scale(store, target).state() == load_scale(store, source).state()
+    assert elements(store, target) == elements(store, source)
+    ours, theirs = load(store, target), load(store, source)
+    np.testing.assert_array_equal(ours.features[len(TARGET) :], theirs.features)
+    np.testing.assert_array_equal(ours.elements[len(TARGET) :], theirs.elements)
+    assert not np.array_equal(load(store, featurized(store, TARGET, "own")).features, ours.features[: len(TARGET)])
+
+
+def test_other_rows_of_the_target_do_not_change_a_row(store: Store, source: Features) -> None:
+    alone = load(store, featurized(store, TARGET[:1], "alone", source))
+    among = load(store, featurized(store, TARGET, "among", source))
+    np.testing.assert_array_equal(among.features[0], alone.features[0])
+
+
+def test_molecules_apart_add_up_but_for_nothing(store: Store, source: Features) -> None:
+    table = load(store, featurized(store, TARGET, "target", source))
+    together, one, other = (table.take(np.array([TARGET.index(s)])) for s in ("C=CC=C.C1CC1", "C=CC=C", "C1CC1"))
+    added = one.features + other.features - table.nothing
+    np.testing.assert_allclose(together.features, added, atol=1e-5)
+    np.testing.assert_array_equal(together.elements, one.elements + other.elements)
+    assert np.abs(table.nothing).max() > 0.1
+
+
+def test_the_same_snapshot_gives_the_same_bytes(store: Store) -> None:
+    handle = snapshot(store, SOURCE, "again")
+    assert featurize_rows(store, handle, TOPOLOGICAL, None) == featurize_rows(store, handle, TOPOLOGICAL, None)
+
+
+def test_taking_rows_takes_all_that_belongs_to_them(store: Store, source: Features) -> None:
+    table = load(store, source)
+    taken = table.take(np.array([3, 0, 3]))
+    assert isinstance(taken, Table)
+    assert taken.records.tolist() == ["source:3", "source:0", "source:3"]
+    assert taken.keys.tolist() == ["C=C", "C", "C=C"]
+    assert taken.values.tolist() == [3, 0, 3]
+    np.testing.assert_array_equal(taken.features, table.features[[3, 0, 3]])
+    np.testing.assert_array_equal(taken.elements, table.elements[[3, 0, 3]])
+    np.testing.assert_array_equal(taken.nothing, table.nothing)
