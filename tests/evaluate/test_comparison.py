@@ -1,0 +1,226 @@
+"""Every method is judged on rows that nothing it was fitted with, or chosen by, has seen."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.evaluate.baselines import BASELINES
+from tasks.evaluate.comparison import Job, Outcome, Setting, run_job, validate
+from tasks.evaluate.files import compare
+from tasks.evaluate.folds import grouped_folds, subset
+from tasks.featurize import Table
+from tasks.featurize.scale import Scale
+from tasks.handles import Checkpoint, Features
+from tasks.learn import Choice, Fitted, fit_choice
+from tasks.recipe import Evaluation, Transfer
+from tasks.store import Store
+from tasks.tables import from_parquet, to_parquet, units
+
+METHODS = {"scratch", "direct", "featurizer", "fine-tune", "mean", "ridge", "boosted trees"}
+FULL = Job(1, None)
+
+
+@pytest.fixture(scope="module")
+def setting(make_setting: Callable[..., Setting], target: Table) -> Setting:
+    return make_setting(target)
+
+
+@pytest.fixture(scope="module")
+def outcome(setting: Setting) -> Outcome:
+    """The second of three folds, all other rows to train on."""
+    return run_job(setting, FULL)
+
+
+@pytest.fixture
+def source(checkpoint: dict[str, bytes]) -> Fitted:
+    return Fitted.from_files(checkpoint["weights.safetensors"], checkpoint["model.json"])
+
+
+def other_values(target: Table, rows: np.ndarray) -> Table:
+    """The target with gross errors in the values of some rows."""
+    values = target.values.copy()
+    values[rows] += 1e4
+    return replace(target, values=values)
+
+
+def same_bits(one: Outcome, other: Outcome) -> dict[str, bool]:
+    return {method: one.predictions[method].tobytes() == other.predictions[method].tobytes() for method in METHODS}
+
+
+def test_every_method_predicts_the_rows_held_out(setting: Setting, outcome: Outcome) -> None:
+    assert outcome.held_out.tolist() == np.flatnonzero(setting.folds() == 1).tolist()
+    assert set(outcome.predictions) == set(outcome.seconds) == METHODS
+    assert outcome.trained_on == len(setting.target) - len(outcome.held_out)
+    for predicted in outcome.predictions.values():
+        assert predicted.shape == outcome.held_out.shape
+        assert np.isfinite(predicted).all()
+
+
+def test_no_key_is_both_trained_on_and_held_out(setting: Setting, outcome: Outcome) -> None:
+    keys = setting.target.keys
+    assert not set(keys[outcome.held_out]) & set(np.delete(keys, outcome.held_out))
+
+
+def test_held_out_values_influence_no_prediction_and_no_choice(setting: Setting, outcome: Outcome) -> None:
+    changed = run_job(replace(setting, target=other_values(setting.target, outcome.held_out)), FULL)
+    assert all(same_bits(changed, outcome).values())
+    assert changed.inner == outcome.inner
+    assert changed.chosen == outcome.chosen
+
+
+def test_training_values_do(setting: Setting, outcome: Outcome) -> None:
+    training = np.flatnonzero(setting.folds() != 1)
+    changed = run_job(replace(setting, target=other_values(setting.target, training[:5])), FULL)
+    assert same_bits(changed, outcome) == {method: method == "direct" for method in METHODS}
+
+
+def test_a_smaller_size_compares_fine_tuning_and_scratch_on_a_part_of_the_training_rows(
+    setting: Setting, outcome: Outcome
+) -> None:
+    smaller = run_job(setting, Job(1, 30))
+    assert smaller.trained_on == 30
+    assert smaller.held_out.tolist() == outcome.held_out.tolist()
+    assert set(smaller.predictions) == {"scratch", "fine-tune"}
+    assert set(smaller.inner) == {Choice("fine-tune", 0), Choice("fine-tune", 2)}
+
+
+def test_a_smaller_size_uses_no_row_but_its_own(setting: Setting) -> None:
+    training = np.flatnonzero(setting.folds() != 1)
+    own = subset(training, setting.target.keys, 30, setting.evaluation.seed)
+    others = np.setdiff1d(np.arange(len(setting.target)), own)
+    plain, changed = (
+        run_job(s, Job(1, 30)) for s in (setting, replace(setting, target=other_values(setting.target, others)))
+    )
+    for method in ("scratch", "fine-tune"):
+        assert plain.predictions[method].tobytes() == changed.predictions[method].tobytes()
+    assert plain.inner == changed.inner
+
+
+def test_the_number_of_frozen_layers_is_the_one_with_the_least_inner_error(outcome: Outcome) -> None:
+    assert set(outcome.inner) == {
+        Choice("fine-tune", 0),
+        Choice("fine-tune", 2),
+        Choice("scratch"),
+        Choice("direct"),
+        Choice("featurizer"),
+    }
+    tuned = {choice: error for choice, error in outcome.inner.items() if choice.method == "fine-tune"}
+    assert outcome.chosen == min(tuned, key=lambda choice: tuned[choice]).frozen
+
+
+def test_what_is_predicted_for_fine_tuning_is_the_fit_of_the_choice_on_the_training_rows(
+    setting: Setting, outcome: Outcome, source: Fitted
+) -> None:
+    training = setting.target.take(np.flatnonzero(setting.folds() != 1))
+    model = fit_choice(Choice("fine-tune", outcome.chosen), source, training, setting.transfer, seed=1)
+    predicted = model.predict(setting.target.take(outcome.held_out))
+    np.testing.assert_array_equal(predicted, outcome.predictions["fine-tune"])
+
+
+def test_transfer_pays_here(setting: Setting, outcome: Outcome) -> None:
+    maes = {
+        method: float(np.mean(np.abs(predicted - setting.target.values[outcome.held_out])))
+        for method, predicted in outcome.predictions.items()
+    }
+    assert maes["fine-tune"] < maes["scratch"] < maes["mean"]
+    assert maes["ridge"] < maes["mean"]
+
+
+@pytest.mark.parametrize("fold", range(3))
+def test_the_choice_is_made_on_rows_even_if_the_seed_is_the_number_of_the_fold(
+    make_setting: Callable[..., Setting], target: Table, source: Fitted, plan: Transfer, fold: int
+) -> None:
+    setting = make_setting(target, seed=fold, folds=5)
+    training = target.take(np.flatnonzero(setting.folds() != fold))
+    assert np.bincount(grouped_folds(training.keys, 5, f"inner:{fold}"), minlength=5).min() > 0
+    assert np.isfinite(validate([Choice("direct")], source, training, plan, fold)[Choice("direct")])
+
+
+def test_of_few_rows_all_speak_in_the_choice(source: Fitted, target: Table, plan: Transfer) -> None:
+    few = target.take(np.arange(60))
+    inner = validate([Choice("direct")], source, few, plan, seed=0)
+    assert inner[Choice("direct")] == pytest.approx(float(np.mean(np.abs(source.predict(few) - few.values))))
+
+
+def test_of_many_rows_one_inner_fold_speaks(source: Fitted, target: Table, plan: Transfer) -> None:
+    many = target.take(np.tile(np.arange(120), 5))
+    many = replace(many, keys=np.array([f"KEY{row}" for row in range(600)], dtype=object))
+    inner = validate([Choice("direct")], source, many, plan, seed=3)
+    aside = many.take(np.flatnonzero(grouped_folds(many.keys, 5, "inner:3") == 0))
+    assert len(aside) > 80
+    assert inner[Choice("direct")] == pytest.approx(float(np.mean(np.abs(source.predict(aside) - aside.values))))
+
+
+def test_no_choice_is_fitted_on_the_rows_that_judge_it(source: Fitted, target: Table, plan: Transfer) -> None:
+    few, choice = target.take(np.arange(60)), Choice("fine-tune", 0)
+    folds = grouped_folds(few.keys, 5, "inner:7")
+    assert np.bincount(folds, minlength=5).min() > 0
+    missed = np.empty(60)
+    for fold in range(5):
+        fitted = fit_choice(choice, source, few.take(np.flatnonzero(folds != fold)), plan, seed=7)
+        missed[folds == fold] = np.abs((fitted.predict(few) - few.values)[folds == fold])
+    assert validate([choice], source, few, plan, seed=7)[choice] == pytest.approx(missed.mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_repeats_bit_for_bit(target: Table, name: str) -> None:
+    training, held_out = target.take(np.arange(80)), target.take(np.arange(80, 120))
+    one, again = (BASELINES[name](training, held_out) for _ in range(2))
+    assert one.tobytes() == again.tobytes()
+    assert one.shape == (40,)
+
+
+def test_ridge_finds_what_is_linear_and_the_mean_is_the_mean(target: Table) -> None:
+    linear = replace(target, values=target.elements @ [-40.0, 25.0] + 10 * target.features[:, 0])
+    training, held_out = linear.take(np.arange(80)), linear.take(np.arange(80, 120))
+    np.testing.assert_allclose(BASELINES["ridge"](training, held_out), held_out.values, atol=3)
+    assert set(BASELINES["mean"](training, held_out)) == {training.values.mean()}
+
+
+def features_in(store: Store, table: Table) -> Features:
+    """Put a table into the store as a Features object."""
+    handle = Features("made-up")
+    names = [f"count_{column}" for column in range(table.features.shape[1])]
+    scale = Scale(tuple(names), (), np.zeros(len(names)), np.ones(len(names)))
+    about = pd.DataFrame({"record": table.records, "key": table.keys, "value": table.values})
+    atoms = pd.DataFrame(table.elements, columns=["atoms_C", "atoms_H"])
+    numbers = {"value": "kJ/mol", "atoms_C": "1", "atoms_H": "1"}
+    files = {
+        "matrix.parquet": to_parquet(pd.DataFrame(table.features, columns=names), dict.fromkeys(names, "1")),
+        "rows.parquet": to_parquet(about.join(atoms), numbers),
+        "state.json": json.dumps({"elements": ["C", "H"], **scale.state()}).encode(),
+    }
+    store.write(handle, files, 0)
+    return handle
+
+
+def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held_out(
+    store: Store, checkpoint: dict[str, bytes], target: Table, make_setting: Callable[..., Setting]
+) -> None:
+    setting = make_setting(target, folds=2)
+    known = sorted({*target.keys[:40], "ANOTHER"})
+    molecules = to_parquet(pd.DataFrame({"key": known}), {})
+    handle = Checkpoint("made-up")
+    store.write(handle, {**checkpoint, "molecules.parquet": molecules}, 0)
+    evaluation = Evaluation(folds=2, sizes=(30, 1000), seed=0)
+    files = compare(store, handle, features_in(store, target), setting.transfer, evaluation)
+
+    assert set(files) == {"metrics.json", "predictions.parquet", "seconds_per_fit.json"}
+    metrics = json.loads(files["metrics.json"])
+    assert metrics["unit"] == "kJ/mol"
+    assert metrics["rows"] == {"all": 120, "not in source": 80}
+    assert [point["size"] for point in metrics["learning_curve"]] == [30, 60]  # 1000 rows there are not
+    assert set(metrics["methods"]) == set(json.loads(files["seconds_per_fit.json"])) == METHODS
+
+    table = from_parquet(files["predictions.parquet"])
+    assert table["record"].tolist() == target.records.tolist()
+    assert table["in_source"].tolist() == [True] * 40 + [False] * 80
+    assert table["fold"].tolist() == setting.folds().tolist()
+    assert {units(files["predictions.parquet"])[method] for method in METHODS} == {"kJ/mol"}
+    outcome = run_job(setting, FULL)
+    for method in METHODS:  # other processes come to the same bits as this one
+        assert table[method].to_numpy()[outcome.held_out].tobytes() == outcome.predictions[method].tobytes()

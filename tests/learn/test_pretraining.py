@@ -1,0 +1,57 @@
+"""Pretraining leaves a model that has learnt the source, and says how well."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from tasks.featurize import Table
+from tasks.learn.fitted import Fitted
+from tasks.learn.pretraining import pretrain_network
+from tasks.recipe import Pretraining, Residual
+from tasks.tables import from_parquet
+
+SMALL = Residual(kind="residual", width=8, blocks=1)
+QUICK = Pretraining(epochs=3, batch=32, rate=0.003, decay=0, sums=0.5, validation=0.2, patience=3, seed=0)
+
+
+def mae(model: Fitted, table: Table) -> float:
+    return float(np.mean(np.abs(model.predict(table) - table.values)))
+
+
+def test_the_network_learns_what_is_not_additive(source: Fitted, make: Callable[..., Table]) -> None:
+    unseen = make(300, 99)
+    additive_alone = float(np.mean(np.abs(unseen.elements @ source.additive - unseen.values)))
+    assert mae(source, unseen) < 0.35 * additive_alone
+
+
+def test_the_history_tells_rows_and_errors_in_the_unit_of_the_property(
+    checkpoint: dict[str, bytes], source: Fitted, make: Callable[..., Table]
+) -> None:
+    history = json.loads(checkpoint["history.json"])
+    assert (history["unit"], history["training_rows"], history["validation_rows"]) == ("kJ/mol", 1350, 150)
+    assert [epoch["number"] for epoch in history["epochs"]] == list(range(1, len(history["epochs"]) + 1))
+    assert history["validation_mae"] == min(epoch["error"] for epoch in history["epochs"])
+    assert 0.6 < mae(source, make(300, 99)) / history["validation_mae"] < 1.6
+
+
+def test_the_error_told_is_that_of_the_rows_kept_aside(make: Callable[..., Table]) -> None:
+    table = make(100, 0)
+    files = pretrain_network(table, SMALL, QUICK, "kJ/mol")
+    model = Fitted.from_files(files["weights.safetensors"], files["model.json"])
+    told = json.loads(files["history.json"])["validation_mae"]
+    aside = np.random.default_rng(QUICK.seed).permutation(100)[:20]
+    np.testing.assert_allclose(mae(model, table.take(aside)), told, rtol=1e-4)
+
+
+def test_the_checkpoint_names_the_molecules_it_has_seen(make: Callable[..., Table]) -> None:
+    table = make(60, 0)
+    files = pretrain_network(table, SMALL, QUICK, "kJ/mol")
+    assert from_parquet(files["molecules.parquet"])["key"].tolist() == sorted(table.keys)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(make: Callable[..., Table]) -> None:
+    plans = (QUICK, QUICK, QUICK.model_copy(update={"seed": 1}))
+    one, again, other = (pretrain_network(make(60, 0), SMALL, plan, "kJ/mol") for plan in plans)
+    assert one == again
+    assert one["weights.safetensors"] != other["weights.safetensors"]
