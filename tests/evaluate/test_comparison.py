@@ -1,7 +1,8 @@
 """Every method is judged on rows that nothing it was fitted with, or chosen by, has seen."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,18 @@ def setting(make_setting: Callable[..., Setting], target: Table) -> Setting:
 def outcome(setting: Setting) -> Outcome:
     """The second of three folds, all other rows to train on."""
     return run_job(setting, FULL)
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Jobs stay in this process: others take seconds to start, and tests/test_parallel.py is about them."""
+    if not hasattr(os, "sched_setaffinity"):  # not on macOS
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture
@@ -198,6 +211,7 @@ def features_in(store: Store, table: Table) -> Features:
     return handle
 
 
+@pytest.mark.usefixtures("one_core")
 def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held_out(
     store: Store, checkpoint: dict[str, bytes], target: Table, make_setting: Callable[..., Setting]
 ) -> None:
@@ -222,5 +236,5 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     assert table["fold"].tolist() == setting.folds().tolist()
     assert {units(files["predictions.parquet"])[method] for method in METHODS} == {"kJ/mol"}
     outcome = run_job(setting, FULL)
-    for method in METHODS:  # other processes come to the same bits as this one
+    for method in METHODS:
         assert table[method].to_numpy()[outcome.held_out].tobytes() == outcome.predictions[method].tobytes()

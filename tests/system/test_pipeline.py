@@ -1,0 +1,318 @@
+"""The whole pipeline through its command line, on the real tables, the real store and real Prefect servers."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+import pytest
+from places import Ended, File, Place, cheap_recipe
+from safetensors.numpy import load
+
+from tasks.publish import sentences
+
+Files = dict[str, File]
+Places = Callable[[str], Place]
+
+METHODS = {"scratch", "direct", "featurizer", "fine-tune", "mean", "ridge", "boosted trees"}
+BEFORE = {"raw": 2, "snapshots": 2, "features": 2, "checkpoints": 1}  # objects up to the pretraining
+ALL = {**BEFORE, "comparisons": 1, "models": 1, "bundles": 1}
+LATEST = "bundles/cheap/latest.json"
+
+
+class Outcome(NamedTuple):
+    """What a run said, and what is in the store after it."""
+
+    place: Place
+    ended: Ended
+    files: Files
+
+
+class Dashboard(NamedTuple):
+    """What a Prefect server knows of a run."""
+
+    run: dict[str, Any]
+    tasks: list[dict[str, Any]]
+    artifacts: list[dict[str, Any]]
+
+
+def objects(files: Files) -> set[str]:
+    """Return the objects that readers see: those with a manifest."""
+    return {path.removesuffix("/manifest.json") for path in files if path.endswith("/manifest.json")}
+
+
+def kinds(paths: set[str]) -> dict[str, int]:
+    """Count objects by kind."""
+    found = [path.partition("/")[0] for path in paths]
+    return {kind: found.count(kind) for kind in found}
+
+
+def bundle(files: Files) -> dict[str, bytes]:
+    """Return the files of the bundle that is the latest."""
+    folder = json.loads(files[LATEST].data)["path"] + "/"
+    return {path.removeprefix(folder): file.data for path, file in files.items() if path.startswith(folder)}
+
+
+def metrics(files: Files) -> dict[str, Any]:
+    """Return the metrics of the bundle that is the latest."""
+    content: dict[str, Any] = json.loads(bundle(files)["metrics.json"])
+    return content
+
+
+def reseeded() -> dict[str, Any]:
+    """Return the cheap recipe with another seed of the transfer."""
+    recipe = cheap_recipe()
+    recipe["transfer"]["seed"] = 1
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def killed(place: Places) -> Outcome:
+    """A first run that was killed while it compared the methods."""
+    first = place("first")
+    with first.running() as run:
+        run.until("made checkpoints/")
+        run.kill()
+        return Outcome(first, run.ended(), first.files())
+
+
+@pytest.fixture(scope="module")
+def finished(killed: Outcome) -> Outcome:
+    """The run after the one that was killed."""
+    ended = killed.place.run()
+    return Outcome(killed.place, ended, killed.place.files())
+
+
+@pytest.fixture(scope="module")
+def fresh(place: Places) -> Outcome:
+    """A run of the same recipe in another empty store, in one go."""
+    other = place("fresh")
+    return Outcome(other, other.run(), other.files())
+
+
+@pytest.fixture(scope="module")
+def repeated(finished: Outcome, prefect_api: str) -> tuple[Outcome, Dashboard]:
+    """A run with nothing left to do, and what its Prefect server saw of it."""
+    ended = finished.place.run(PREFECT_API_URL=prefect_api)
+    outcome = Outcome(finished.place, ended, finished.place.files())
+
+    def ask(what: str, **question: Any) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{prefect_api}/{what}/filter", json=question, timeout=60).raise_for_status()
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
+    run = ask("flow_runs", sort="START_TIME_DESC", limit=1)[0]
+    this = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    return outcome, Dashboard(run, ask("task_runs", **this), ask("artifacts", **this))
+
+
+@pytest.fixture(scope="module")
+def deserted(finished: Outcome, prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A run with another seed, whose store died while it compared the methods."""
+    other = finished.place.copy_to(tmp_path_factory.mktemp("deserted"))
+    other.write(reseeded())
+    with other.running(PREFECT_API_URL=prefect_api) as run:
+        run.until("re-used checkpoints/")
+        other.kill_store()
+        return Outcome(other, run.ended(), other.files())
+
+
+@pytest.fixture(scope="module")
+def another_seed(deserted: Outcome, prefect_api: str) -> Outcome:
+    """The same again, with a store that lives."""
+    ended = deserted.place.run(PREFECT_API_URL=prefect_api)
+    return Outcome(deserted.place, ended, deserted.place.files())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 20 MB."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    order = [str(mount), "-t", "tmpfs", "-o", "size=20m", "matlift-test", str(tmp_path)]
+    if not mount or not umount or subprocess.run(order, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here: that needs root on Linux")
+    yield tmp_path
+    subprocess.run([umount, str(tmp_path)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Fill a disk to its last byte; return the file that does it."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(100_000))
+        except OSError:
+            return ballast
+
+
+def refused(ended: Ended) -> str:
+    """Return the one sentence with which a run failed."""
+    assert (ended.status, len(ended.complained)) == (1, 1), ended
+    assert ended.complained[0].startswith("matlift: ")
+    return ended.complained[0]
+
+
+def test_a_run_shows_the_methods_the_findings_and_the_bundle(finished: Outcome) -> None:
+    _, ended, files = finished
+    assert (ended.status, ended.complained) == (0, [])
+    found = metrics(files)
+    for name in METHODS:
+        assert f"│ {name} │ {found['methods'][name]['mae']:.1f} ± " in ended.said
+    for sentence in sentences(found):
+        assert f"• {sentence}" in ended.said
+    assert ended.said.endswith(f"Bundle: s3://matlift/{json.loads(files[LATEST].data)['path']}")
+
+
+def test_a_bundle_is_what_its_manifest_says(finished: Outcome) -> None:
+    files = bundle(finished.files)
+    manifest = json.loads(files.pop("manifest.json"))
+    assert manifest["files"] == {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+    }
+    assert kinds(objects(finished.files)) == ALL
+
+
+def test_the_weights_of_a_bundle_are_numbers_by_name(finished: Outcome) -> None:
+    weights = load(bundle(finished.files)["weights.safetensors"])
+    assert weights
+    assert all(np.isfinite(values).all() for values in weights.values())
+
+
+def test_the_metrics_of_a_bundle_keep_the_contract(finished: Outcome) -> None:
+    found = metrics(finished.files)
+    assert found["unit"] == "kJ/mol"
+    assert set(found["methods"]) == METHODS
+    for method in found["methods"].values():
+        assert 0 < method["mae"] <= method["rmse"]
+        assert method["r2"] < 1
+        assert len(method["mae_per_fold"]) == 2
+    difference = found["differences"]["fine-tune - scratch"]
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert [point["size"] for point in found["learning_curve"]] == [50, 982]
+    assert found["seconds"]["pretrain"] > 0
+
+
+def test_a_killed_run_leaves_no_bundle_and_the_next_resumes_after_pretraining(
+    killed: Outcome, finished: Outcome
+) -> None:
+    assert killed.ended.status == -9
+    assert kinds(objects(killed.files)) == BEFORE
+    assert not any(path.startswith("bundles/") for path in killed.files)
+    assert finished.ended.status == 0
+    assert "Re-used 7 of 10: " in finished.ended.said
+    assert "re-used checkpoints/" in finished.ended.said
+    assert "made comparisons/" in finished.ended.said
+
+
+def test_a_second_run_reuses_every_stage_and_leaves_the_objects_untouched(
+    finished: Outcome, repeated: tuple[Outcome, Dashboard]
+) -> None:
+    (_, ended, files), _ = repeated
+    assert (ended.status, ended.complained) == (0, [])
+    named = re.findall(r"[a-z/]+/[0-9a-f]{16}", ended.said.partition("Re-used 10 of 10: ")[2].partition(" Bundle: ")[0])
+    assert set(named) == objects(finished.files)
+    assert files.pop(LATEST).data == finished.files[LATEST].data
+    assert files == {path: file for path, file in finished.files.items() if path != LATEST}
+
+
+def test_the_dashboard_shows_the_run_its_tasks_and_its_results(repeated: tuple[Outcome, Dashboard]) -> None:
+    _, (run, tasks, artifacts) = repeated
+    assert Path(run["name"]).stem == "recipe"
+    assert run["state"]["name"] == "Completed"
+    assert sorted(task["name"].rpartition(" ")[0] for task in tasks) == sorted(
+        [*["fetch", "curate", "featurize"] * 2, "pretrain on", "compare methods on", "fit", "publish"]
+    )
+    assert {"fetch qm9", "fetch chemicals", "publish cheap"} < {task["name"] for task in tasks}
+    kind = {artifact["key"]: artifact["type"] for artifact in artifacts}
+    assert (kind["metrics-cheap"], kind["report-cheap"]) == ("table", "markdown")
+    table = next(artifact["data"] for artifact in artifacts if artifact["key"] == "metrics-cheap")
+    assert all(method in table for method in METHODS)
+
+
+def test_another_seed_compares_anew_and_reuses_what_comes_before(finished: Outcome, another_seed: Outcome) -> None:
+    assert another_seed.ended.status == 0
+    assert "Re-used 7 of 10: " in another_seed.ended.said
+    new = objects(another_seed.files) - objects(finished.files)
+    assert kinds(new) == {"comparisons": 1, "models": 1, "bundles": 1}
+    assert json.loads(another_seed.files[LATEST].data)["path"] in new
+
+
+def test_the_same_recipe_in_another_store_gives_the_same_bits(finished: Outcome, fresh: Outcome) -> None:
+    assert fresh.ended.status == 0
+    assert objects(fresh.files) == objects(finished.files)
+    ours, theirs = bundle(finished.files), bundle(fresh.files)
+    for name in ("weights.safetensors", "predictions.parquet", "model.json", "features.json"):
+        assert ours[name] == theirs[name], name
+    clock = dict.fromkeys(("seconds", "seconds_per_fit"))
+    assert metrics(finished.files) | clock == metrics(fresh.files) | clock
+
+
+def test_a_store_that_dies_ends_the_run_in_one_sentence(finished: Outcome, deserted: Outcome) -> None:
+    sentence = refused(deserted.ended)
+    assert sentence.startswith("matlift: the store s3://matlift does not answer at http://127.0.0.1:")
+    assert objects(deserted.files) == objects(finished.files)
+    assert deserted.files[LATEST].data == finished.files[LATEST].data
+
+
+def test_a_full_disk_ends_the_run_in_one_sentence_and_nothing_is_half_published(
+    finished: Outcome, prefect_api: str, small_disk: Path
+) -> None:
+    small = finished.place.copy_to(small_disk)
+    small.write(cheap_recipe() | {"title": "Only the bundle is made anew"})
+    with small.running(PREFECT_API_URL=prefect_api) as run:
+        run.until("re-used checkpoints/")
+        ballast = fill(small_disk)
+        sentence = refused(run.ended())
+    assert f"the disk of {small_disk}/.matlift is full" in sentence
+    ballast.unlink()
+    files = small.files()
+    assert objects(files) == objects(finished.files)
+    assert files[LATEST].data == finished.files[LATEST].data
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reason"),
+    [
+        (cheap_recipe() | {"colour": "blue"}, "colour: Extra inputs are not permitted (got 'blue')"),
+        (cheap_recipe() | {"evaluation": {"folds": 1, "sizes": [], "seed": 0}}, "evaluation.folds: "),
+        (cheap_recipe() | {"network": {"kind": "residual", "width": 16}}, "network.residual.blocks: Field required"),
+        ("name: [cheap", "recipe.yaml is not valid YAML: "),
+    ],
+    ids=["unknown field", "wrong value", "missing field", "not YAML"],
+)
+def test_a_wrong_recipe_is_refused_at_once(recipe: dict[str, Any] | str, reason: str, place: Places) -> None:
+    wrong = place("wrong")
+    wrong.write(recipe)
+    start = time.monotonic()
+    assert reason in refused(wrong.run())
+    assert time.monotonic() - start < 10
+    assert not (wrong.folder / ".matlift").exists()
+
+
+def test_a_missing_recipe_is_refused_at_once(place: Places) -> None:
+    empty = place("empty")
+    (empty.folder / "recipe.yaml").unlink()
+    assert "no recipe named recipe.yaml and no such file; the recipes are qm9-webbook" in refused(empty.run())
+
+
+def test_a_store_out_of_reach_is_one_sentence(place: Places) -> None:
+    alone = place("alone")
+    credentials = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    ended = alone.run("--store", "s3://x-bucket/y", AWS_ENDPOINT_URL="http://127.0.0.1:9", **credentials)
+    assert "the store s3://x-bucket/y does not answer at http://127.0.0.1:9 " in refused(ended)
+    assert not (alone.folder / ".matlift").exists()
+
+
+def test_a_prefect_server_out_of_reach_is_one_sentence(place: Places) -> None:
+    alone = place("alone")
+    sentence = refused(alone.run(PREFECT_API_URL="http://127.0.0.1:9/api"))
+    assert "Prefect's server does not answer at http://127.0.0.1:9/api" in sentence
+    assert not objects(alone.files())
