@@ -95,9 +95,8 @@ def test_passing_frozen_layers_once_comes_to_the_same_as_passing_them_in_each_st
     network: Network, frozen: int
 ) -> None:
     quick, slow = (build(network, 5, seed=0).eval() for _ in range(2))
-    features, targets = rows(20)
-    data = features, targets + 3  # errors of one sign: AdamW takes full steps along what rounding leaves of others
-    schedule = SHORT if network == RESIDUAL else Schedule(epochs=1, batch=8, rate=0.003, decay=0.01, seed=5)
+    data = rows(20)
+    schedule = SHORT if network == RESIDUAL else Schedule(epochs=2, batch=8, rate=0.003, decay=0.01, seed=5)
     for built in (quick, slow):
         built.freeze(frozen)
     train(quick, data, schedule)
