@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import yaml
@@ -59,11 +60,11 @@ class File(NamedTuple):
 class Run:
     """A run under way, with a process group of its own."""
 
-    folder: Path
+    output: Path
     process: subprocess.Popen[bytes]
 
     def said(self) -> str:
-        return " ".join((self.folder / "stdout").read_text().split())
+        return " ".join((self.output / "stdout").read_text().split())
 
     def until(self, words: str) -> None:
         """Wait until it has said something."""
@@ -76,7 +77,7 @@ class Run:
     def ended(self) -> Ended:
         """Wait for its end."""
         status = self.process.wait(PATIENCE)
-        return Ended(status, self.said(), (self.folder / "stderr").read_text().splitlines())
+        return Ended(status, self.said(), (self.output / "stderr").read_text().splitlines())
 
     def kill(self) -> None:
         """Kill it, and it alone: it cannot say goodbye to its workers, its store or its Prefect server."""
@@ -104,7 +105,8 @@ class Place:
     @contextmanager
     def running(self, *options: str, **environment: str) -> Iterator[Run]:
         """Lend a run of the command line on the recipe; nothing is left of it afterwards."""
-        with (self.folder / "stdout").open("wb") as stdout, (self.folder / "stderr").open("wb") as stderr:
+        output = Path(mkdtemp())  # not in the folder, whose disk may be full
+        with (output / "stdout").open("wb") as stdout, (output / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.cli", "run", "recipe.yaml", *options],
                 cwd=self.folder,
@@ -114,12 +116,13 @@ class Place:
                 stderr=stderr,
                 start_new_session=True,
             )
-        run = Run(self.folder, process)
+        run = Run(output, process)
         try:
             yield run
         finally:
             run.sweep()
             process.wait()
+            shutil.rmtree(output)
 
     def run(self, *options: str, **environment: str) -> Ended:
         """Run the command line on the recipe to its end."""
