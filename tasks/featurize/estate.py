@@ -9,7 +9,7 @@ from rdkit.Chem import rdMolDescriptors
 from rdkit.Chem.EState import AtomTypes, EStateIndices
 
 TYPES, SMARTS = zip(*AtomTypes._rawD, strict=True)  # noqa: SLF001 -- RDKit's table of atom types has no public name
-PATTERNS = [(re.findall("[A-Z][a-z]?", smarts)[0], Chem.MolFromSmarts(smarts)) for smarts in SMARTS]
+PATTERNS = [(re.findall("[A-Z][a-z]?", smarts)[0], Chem.MolFromSmarts(f"[$({smarts})]")) for smarts in SMARTS]
 RING_SIZES = (3, 4, 5, 6, 7, 8)
 ESTATE = tuple(f"{statistic}_{name}" for statistic in ("count", "sum") for name in TYPES)
 TOPOLOGY = (
@@ -28,7 +28,8 @@ def estate(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
     """Return the count of each atom type in a molecule, then the sum of its E-state indices, in the order of ESTATE.
 
     L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014. Types and indices are
-    RDKit's, and so are the results, to the last bit; here only the types of elements that are present are looked for.
+    RDKit's; only the types of elements that are present are looked for. Every atom counts, while RDKit's Fingerprinter
+    takes matches on the same atoms for one: it finds one CH3 in ethane, and one CH2 in cyclopropane.
 
     Returns:
         158 numbers without unit: 79 counts, 79 sums.
@@ -38,7 +39,7 @@ def estate(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
     result = np.zeros((2, len(TYPES)))
     for column, (element, pattern) in enumerate(PATTERNS):
         if element in present:
-            atoms = [match[0] for match in molecule.GetSubstructMatches(pattern)]
+            atoms = [atom for (atom,) in molecule.GetSubstructMatches(pattern)]
             result[:, column] = len(atoms), sum(indices[atom] for atom in atoms)
     return result.ravel()
 
@@ -50,7 +51,8 @@ def topology(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
     group additivity (S. W. Benson et al., Chem. Rev. 69 (1969) 279, doi:10.1021/cr60259a002), and so it is here.
 
     Returns:
-        12 counts; rings are RDKit's smallest set of smallest rings, conjugated bonds those that are not aromatic.
+        12 counts; rings are RDKit's symmetrised smallest ones, of which cubane has 6; conjugated bonds those that are
+        not aromatic.
     """
     rings = molecule.GetRingInfo()
     sizes = np.clip([len(ring) for ring in rings.AtomRings()], RING_SIZES[0], RING_SIZES[-1]).astype(int)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rdkit import Chem, rdBase
-from rdkit.Chem.EState import EStateIndices, Fingerprinter
+from rdkit.Chem.EState import AtomTypes, EStateIndices, Fingerprinter
 
 from tasks.featurize.estate import ESTATE, TOPOLOGY, TYPES, estate, topology
 from tasks.fetch import chemicals
@@ -36,7 +36,7 @@ MOLECULES = (
     "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",
     "c1cc2ccc3ccc4ccc5ccc6ccc1c7c2c3c4c5c67",
 )
-ORDINARY = ("CCO", "C=C=C", "CC(C)(C)C", "CC(=O)OC", "C/C=C/C=O", "C1CCC1", "c1ccc2ncccc2c1", "C12C3C4C1C5C2C3C45")
+ORDINARY = ("CCO", "C=C=C", "CC(C)(C)C", "CC(=O)OC", "C/C=C/C=O", "C1CC12CC2", "c1ccc2ncccc2c1", "C12C3C4C1C5C2C3C45")
 molecules = st.sampled_from(MOLECULES)
 seeds = st.integers(1, 2**20)  # RDKit takes negative ones for none at all
 unhurried = settings(max_examples=60, deadline=None)
@@ -78,11 +78,42 @@ def measured() -> list[str]:
 
 @unhurried
 @given(st.data())
-def test_counts_and_sums_are_those_of_rdkit(measured: list[str], data: st.DataObject) -> None:
+def test_types_and_indices_are_those_of_rdkit(measured: list[str], data: st.DataObject) -> None:
     molecule = parsed(data.draw(st.sampled_from(measured)))
+    indices, values = EStateIndices(molecule), estate(molecule)
+    types = AtomTypes.TypeAtoms(molecule)
+    for column, name in enumerate(TYPES):
+        atoms = [atom for atom, names in enumerate(types) if name in names]
+        assert values[column] == len(atoms)
+        assert values[79 + column] == pytest.approx(sum(indices[atom] for atom in atoms))
+
+
+@unhurried
+@given(st.data())
+def test_rdkit_s_fingerprint_is_the_same_where_no_two_atoms_have_the_same_neighbourhood(
+    measured: list[str], data: st.DataObject
+) -> None:
+    molecule = parsed(data.draw(st.sampled_from(measured)))
+    assume(molecule.GetNumAtoms() > 2 and 3 not in map(len, molecule.GetRingInfo().AtomRings()))
+    assume("." not in Chem.MolToSmiles(molecule))
     counts, sums = Fingerprinter.FingerprintMol(molecule)
     np.testing.assert_array_equal(estate(molecule)[:79], counts)
     np.testing.assert_array_equal(estate(molecule)[79:], sums)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "counted"),
+    [
+        ("CC", {"count_sCH3": 2}),
+        ("C=C", {"count_dCH2": 2}),
+        ("OO", {"count_sOH": 2}),
+        ("C1CC1", {"count_ssCH2": 3}),
+        ("C1CO1", {"count_ssCH2": 2, "count_ssO": 1}),
+        ("C1CC12CC2", {"count_ssCH2": 4, "count_ssssC": 1}),
+    ],
+)
+def test_every_atom_counts_also_where_types_match_on_the_same_atoms(smiles: str, counted: dict[str, int]) -> None:
+    assert {name: value for name, value in estate_of(smiles).items() if name.startswith("count")} == counted
 
 
 @pytest.mark.parametrize("smiles", ORDINARY)
