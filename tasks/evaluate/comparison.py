@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from tasks.evaluate.baselines import BASELINES
 from tasks.evaluate.folds import Rows, grouped_folds, subset
@@ -96,7 +97,8 @@ def run_jobs(setting: Setting) -> list[Outcome]:
 
 
 def _run(setting: Setting, jobs: Sequence[Job]) -> list[Outcome]:
-    return [run_job(setting, job) for job in jobs]
+    with threadpool_limits(1):  # jobs share the processors: threads of each would wait for those of the others
+        return [run_job(setting, job) for job in jobs]
 
 
 def run_job(setting: Setting, job: Job) -> Outcome:

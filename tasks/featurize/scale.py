@@ -34,7 +34,7 @@ class Scale:
         rule every prediction there. QM9 has one such: the terminal =CH2, in one molecule.
         """
         deviation = matrix.std(axis=0)
-        kept = deviation > 0
+        kept = (deviation > 0) & (matrix.min(axis=0) < matrix.max(axis=0))  # rounding makes one of a constant, too
         kinds = np.array([name.partition("_")[0] for name in names])
         floor = np.zeros(len(names))
         for kind in set(kinds[kept]):

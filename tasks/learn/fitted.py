@@ -99,7 +99,7 @@ def fit_additive(elements: Vector, values: Vector, prior: Vector | None = None) 
     """
     start = np.zeros(elements.shape[1]) if prior is None else prior
     rest = values - elements @ start
-    spread = max(float(np.std(rest)), 1e-9)
+    spread = max(float(np.sqrt(np.mean(rest**2))), 1e-9)
     regressor = HuberRegressor(alpha=1e-3, fit_intercept=False, max_iter=2000)
     fitted: Vector = start + spread * regressor.fit(elements, rest / spread).coef_
     return fitted

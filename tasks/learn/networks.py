@@ -72,6 +72,7 @@ class LayeredNetwork(nn.Module):
         for place, layer in enumerate(self.trunk):
             layer.requires_grad_(place >= layers)
         self.frozen = layers
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 -- PyTorch's signature
         """Set training mode on all layers but the frozen ones, which stay as they are at prediction."""

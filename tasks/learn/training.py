@@ -79,7 +79,8 @@ def train(
     steps = schedule.epochs * math.ceil(len(features) / batch)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=schedule.decay, fused=True)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.rate, total_steps=steps + 1, pct_start=0.2)
+    total = max(steps + 1, 6)  # of 5 steps the warm-up would be none, by which the scheduler divides
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.rate, total_steps=total, pct_start=0.2)
     large = batch >= LARGE
     epochs: list[Epoch] = []
     best = _Best(network)
@@ -87,7 +88,7 @@ def train(
         torch.manual_seed(schedule.seed)
         for number in range(1, schedule.epochs + 1):
             network.train()
-            total = torch.zeros(())
+            missed = torch.zeros(())
             for chosen in torch.randperm(len(features)).split(batch):
                 with torch.autocast("cpu", torch.bfloat16, enabled=large and bfloat16_is_fast()):
                     predicted = network(features[chosen], units[chosen])
@@ -96,9 +97,9 @@ def train(
                 loss.backward()
                 optimizer.step()
                 scheduler.step()
-                total += loss.detach() * len(chosen)
+                missed += loss.detach() * len(chosen)
             error = mean_absolute_error(network, validation) if validation else math.nan
-            epochs.append(Epoch(number, (total / len(features)).item(), error))
+            epochs.append(Epoch(number, (missed / len(features)).item(), error))
             watch(epochs[-1])
             if validation and best.is_past(epochs[-1], schedule.patience):
                 break

@@ -30,7 +30,7 @@ def load_recipe(recipe: str) -> Recipe:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise MatliftError(f"{path} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date like 2024-99-99 is a ValueError
         raise MatliftError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     try:
         return Recipe.model_validate(content)

@@ -1,14 +1,24 @@
 """What a recipe may say: every field with its meaning, its unit and its bounds."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 
 class Section(BaseModel):
     """A part of a recipe: unknown fields are refused, and nothing changes after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Property(Section):
@@ -86,11 +96,17 @@ class Residual(Section):
     width: PositiveInt = Field(description="Units of each layer.")
     blocks: PositiveInt = Field(description="Number of residual blocks.")
 
+    @property
+    def layers(self) -> int:
+        """The layers of the trunk."""
+        return 1 + self.blocks
+
 
 class ElemNet(Section):
     """The 17 layers of ElemNet as published (10.1038/s41598-018-35934-y), with ReLU and dropout."""
 
     kind: Literal["elemnet"]
+    layers: ClassVar[int] = 16
 
 
 Network = Annotated[Residual | ElemNet, Field(discriminator="kind")]
@@ -116,7 +132,7 @@ class Pretraining(Section):
 class Transfer(Section):
     """How networks are fitted on the target, fine-tuned and from scratch alike."""
 
-    freeze: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
+    freeze: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = Field(
         description="Numbers of first layers to freeze that are tried; the choice is made inside the training folds."
     )
     epochs: PositiveInt = Field(description="Passes over the training rows when fine-tuning.")
@@ -152,3 +168,11 @@ class Recipe(Section):
     pretraining: Pretraining
     transfer: Transfer
     evaluation: Evaluation
+
+    @field_validator("transfer")
+    @classmethod
+    def _has_layers_to_freeze(cls, transfer: Transfer, info: ValidationInfo) -> Transfer:
+        network = info.data.get("network")  # None if it is wrong itself
+        if network and max(transfer.freeze) > network.layers:
+            raise ValueError(f"freeze must be at most {network.layers}, the layers of the network's trunk")
+        return transfer

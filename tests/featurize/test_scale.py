@@ -29,6 +29,11 @@ def test_constant_columns_are_dropped_and_the_others_keep_names_and_order() -> N
     assert scale.spread.tolist() == [0.5, 2.5]
 
 
+def test_a_constant_column_is_dropped_whatever_its_value() -> None:
+    assert np.full(3, 0.1).std() > 0  # by rounding
+    assert Scale.fit(*columns(count_a=[0.1, 0.1, 0.1], count_b=[1, 2, 3])).names == ("count_b",)
+
+
 def test_the_source_comes_out_with_mean_0_and_standard_deviation_1() -> None:
     names, matrix = columns(count_a=[0, 2, 4, 6], sum_a=[1.5, 2.5, 2.5, 1.5])
     scaled = Scale.fit(names, matrix).apply(names, matrix)

@@ -103,6 +103,12 @@ def test_contributions_are_exact_where_values_are_additive() -> None:
     np.testing.assert_allclose(fit_additive(elements, elements @ TRUE), TRUE, atol=0.01)
 
 
+@pytest.mark.parametrize("rows", [1, 5])
+def test_values_that_do_not_vary_are_contributions_too(rows: int) -> None:
+    fitted = fit_additive(np.tile([1.0, 4.0], (rows, 1)), np.full(rows, -74.5))
+    assert fitted @ [1, 4] == pytest.approx(-74.5, rel=0.01)
+
+
 def test_the_unit_of_the_values_makes_no_difference() -> None:
     elements = counts(100)
     values = elements @ TRUE + np.random.default_rng(1).normal(0, 5, 100)

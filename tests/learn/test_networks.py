@@ -164,6 +164,14 @@ def test_frozen_layers_stay_as_at_prediction_while_the_others_train() -> None:
     assert not any(layer.training for layer in network.trunk)
 
 
+def test_layers_are_as_at_prediction_as_soon_as_they_are_frozen() -> None:
+    network = build(ELEMNET, INPUTS, seed=0)
+    network.freeze(7)
+    assert [layer.training for layer in network.trunk] == [False] * 7 + [True] * 9
+    network.freeze(2)
+    assert [layer.training for layer in network.trunk] == [False] * 2 + [True] * 14
+
+
 def test_dropout_is_off_in_frozen_layers_and_on_in_the_others() -> None:
     network = build(ELEMNET, INPUTS, seed=0)
     network.freeze(7)

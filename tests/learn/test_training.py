@@ -52,6 +52,11 @@ def train_by_hand(network: LayeredNetwork, data: tuple[Tensor, Tensor], schedule
     network.eval()
 
 
+@pytest.mark.parametrize("epochs", range(1, 8))
+def test_any_number_of_steps_is_enough(epochs: int) -> None:
+    assert len(train(build(RESIDUAL, 5, seed=0), rows(8), Schedule(epochs, 8, 0.01, 0, 0))) == epochs
+
+
 def test_a_tiny_set_is_memorised() -> None:
     network = build(RESIDUAL, 5, seed=0)
     data = rows(16)

@@ -150,6 +150,10 @@ def test_a_dumped_recipe_loads_again_to_the_same_recipe(tmp_path: Path, network:
         ("evaluation.sizes", [50, 0], "evaluation.sizes.1: Input should be greater than 0 (got 0)"),
         ("transfer.freeze", [], "transfer.freeze: Tuple should have at least 1 item"),
         ("transfer.freeze", 3, "transfer.freeze: Input should be a valid tuple (got 3)"),
+        ("transfer.freeze", [0, -1], "transfer.freeze.1: Input should be greater than or equal to 0 (got -1)"),
+        ("transfer.freeze", [0, 5], "transfer: Value error, freeze must be at most 4, the layers of the network's"),
+        ("pretraining.rate", float("inf"), "pretraining.rate: Input should be a finite number (got inf)"),
+        ("target.rules.per_atom", [float("nan"), 200], "target.rules.per_atom.0: Input should be a finite number"),
         ("features.topology", "maybe", "features.topology: Input should be a valid boolean"),
         ("network.kind", "transformer", "network: Input tag 'transformer' found using 'kind' does not match any of"),
         ("network.kind", MISSING, "network: Unable to extract tag using discriminator 'kind'"),
@@ -211,6 +215,8 @@ def test_a_file_that_holds_no_fields_is_refused(refusal: Callable[[object], str]
     [
         (b"name: [qm9", "is not valid YAML: while parsing a flow sequence"),
         (b"name: \xff\xfe", "cannot be read: 'utf-8' codec can't decode"),
+        (b"title: 2024-99-99", "is not valid YAML: month must be in 1..12"),
+        (b"[" * 3000, "is not valid YAML: maximum recursion depth exceeded"),
         (b"name: !!python/object/apply:os.getcwd []", "is not valid YAML: could not determine a constructor"),
     ],
 )
