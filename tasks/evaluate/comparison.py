@@ -57,10 +57,12 @@ class Job:
     Attributes:
         fold: the one held out.
         size: training rows; None for all that the other folds have.
+        draw: which of several training sets of that size.
     """
 
     fold: int
     size: int | None
+    draw: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,12 @@ def run_jobs(setting: Setting) -> list[Outcome]:
     folds = setting.folds()
     least = len(folds) - int(np.bincount(folds).max())
     sizes: list[int | None] = [None, *sorted((size for size in setting.evaluation.sizes if size < least), reverse=True)]
-    jobs = [Job(fold, size) for size in sizes for fold in range(setting.evaluation.folds)]
+    jobs = [
+        Job(fold, size, draw)
+        for size in sizes
+        for draw in range(1 if size is None else setting.evaluation.draws)
+        for fold in range(setting.evaluation.folds)
+    ]
     outcomes = run_chunks(partial(_run, setting), jobs, chunk=1, label="compare")
     return [outcome for chunk in outcomes for outcome in chunk]
 
@@ -106,9 +113,10 @@ def run_job(setting: Setting, job: Job) -> Outcome:
     folds = setting.folds()
     rows, held_out = np.flatnonzero(folds != job.fold), np.flatnonzero(folds == job.fold)
     if job.size is not None:
-        rows = subset(rows, setting.target.keys, job.size, setting.evaluation.seed)
+        rows = subset(rows, setting.target.keys, job.size, f"{setting.evaluation.seed}/{job.draw}")
     training, test = setting.target.take(rows), setting.target.take(held_out)
     source = Fitted.from_files(setting.weights, setting.about)
+    seed = job.fold + setting.evaluation.folds * job.draw
     frozen = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
     others = [Choice("scratch"), Choice("direct"), Choice("featurizer")]
     predictions: dict[str, Vector] = {}
@@ -119,10 +127,10 @@ def run_job(setting: Setting, job: Job) -> Outcome:
         predictions[method] = predicted()
         seconds[method] = time.perf_counter() - start
 
-    inner = validate(frozen + (others if job.size is None else []), source, training, setting.transfer, job.fold)
+    inner = validate(frozen + (others if job.size is None else []), source, training, setting.transfer, seed)
     best = min(frozen, key=lambda choice: inner[choice])
     for choice in [*others, best] if job.size is None else [Choice("scratch"), best]:
-        fitted = partial(fit_choice, choice, source, training, setting.transfer, job.fold)
+        fitted = partial(fit_choice, choice, source, training, setting.transfer, seed)
         predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
     for name, baseline in BASELINES.items() if job.size is None else ():
         predict(name, partial(baseline, training, test))

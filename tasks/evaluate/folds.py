@@ -17,7 +17,7 @@ def grouped_folds(keys: npt.NDArray[np.object_], folds: int, seed: int | str) ->
     return np.array([_draw(f"{seed}:{key}") % folds for key in keys], dtype=np.int64)
 
 
-def subset(rows: Rows, keys: npt.NDArray[np.object_], size: int, seed: int) -> Rows:
+def subset(rows: Rows, keys: npt.NDArray[np.object_], size: int, seed: int | str) -> Rows:
     """Return `size` of the rows, drawn by key and seed; a smaller subset is contained in a larger one."""
     drawn = sorted(rows, key=lambda row: (_draw(f"subset:{seed}:{keys[row]}"), row))
     return np.sort(np.array(drawn[:size], dtype=np.int64))

@@ -24,7 +24,7 @@ def predictions_table(outcomes: Sequence[Outcome], target: Table, in_source: Mas
     """Return each row of the target with its value, its fold and what each method predicted while it was held out.
 
     Args:
-        outcomes: of one size; each row of the target is held out in exactly one of them.
+        outcomes: of one size and draw; each row of the target is held out in exactly one of them.
         target: the target's features.
         in_source: (n,) whether the source has the row's molecule.
     """
@@ -39,13 +39,13 @@ def summarise(outcomes: Sequence[Outcome], target: Table, in_source: Mask, seed:
     """Return the metrics: of all held-out rows, and again of those whose molecule the source does not have.
 
     Args:
-        outcomes: of every fold at every size.
+        outcomes: of every fold at every size and draw.
         target: the target's features.
         in_source: (n,) whether the source has the row's molecule.
         seed: of the bootstrap.
     """
     by_size = {
-        size: predictions_table(list(group), target, in_source)
+        size: _all_draws(list(group), target, in_source)
         for size, group in groupby(sorted(outcomes, key=_size), key=_size)
     }
     full = [outcome for outcome in outcomes if outcome.job.size is None]
@@ -61,6 +61,13 @@ def summarise(outcomes: Sequence[Outcome], target: Table, in_source: Mask, seed:
         "learning_curve": _curve(by_size, outcomes, seed),
         "best": {**asdict(best_choice(full)), "inner_mae": {_label(c): e for c, e in _inner(full).items()}},
     }
+
+
+def _all_draws(outcomes: Sequence[Outcome], target: Table, in_source: Mask) -> pd.DataFrame:
+    """Return the predictions of one size: each row of the target as many times as training sets were drawn."""
+    draws = sorted({outcome.job.draw for outcome in outcomes})
+    tables = [predictions_table([o for o in outcomes if o.job.draw == draw], target, in_source) for draw in draws]
+    return pd.concat(tables, ignore_index=True)
 
 
 def best_choice(outcomes: Sequence[Outcome]) -> Choice:

@@ -188,9 +188,15 @@ def _transfer(facts: Facts, image: str) -> str:
 
 {markdown(curve_rows(metrics["learning_curve"], metrics["unit"]))}
 
-Errors are mean absolute errors ± one standard deviation over the folds. The difference is fine-tune less scratch on the
-same molecules, with its 95 % interval (bootstrap over molecules): below zero, transfer helps. “Scratch needs” is how
-many measurements scratch needs to be as good as fine-tune, “more” if all at hand are too few."""
+Errors are mean absolute errors ± one standard deviation over the folds{_drawn(facts)}.
+The difference is fine-tune less scratch on the same molecules, with its 95 % interval (bootstrap over molecules): below
+zero, transfer helps. “Scratch needs” is how many measurements scratch needs to be as good as fine-tune, “more” if all
+at hand are too few."""
+
+
+def _drawn(facts: Facts) -> str:
+    draws = facts.recipe.evaluation.draws
+    return f"; at each size but the last they are those of {draws} training sets" if draws > 1 else ""
 
 
 def _data(facts: Facts) -> str:

@@ -152,6 +152,11 @@ class Evaluation(Section):
     sizes: tuple[PositiveInt, ...] = Field(
         description="Sizes of the training set in the learning curve, in rows; the full size is always added."
     )
+    draws: PositiveInt = Field(
+        default=1,
+        description="Training sets drawn at each size but the full one, in each fold; what a few rows teach depends on "
+        "which they are.",
+    )
     seed: int = Field(ge=0, description="Seed of the folds, of the smaller training sets and of the bootstrap.")
 
 

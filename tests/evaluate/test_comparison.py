@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.baselines import BASELINES
-from tasks.evaluate.comparison import Job, Outcome, Setting, run_job, validate
+from tasks.evaluate.comparison import Job, Outcome, Setting, run_job, run_jobs, validate
 from tasks.evaluate.files import compare
 from tasks.evaluate.folds import grouped_folds, subset
 from tasks.featurize import Table
@@ -103,7 +103,7 @@ def test_a_smaller_size_compares_fine_tuning_and_scratch_on_a_part_of_the_traini
 
 def test_a_smaller_size_uses_no_row_but_its_own(setting: Setting) -> None:
     training = np.flatnonzero(setting.folds() != 1)
-    own = subset(training, setting.target.keys, 30, setting.evaluation.seed)
+    own = subset(training, setting.target.keys, 30, f"{setting.evaluation.seed}/0")
     others = np.setdiff1d(np.arange(len(setting.target)), own)
     plain, changed = (
         run_job(s, Job(1, 30)) for s in (setting, replace(setting, target=other_values(setting.target, others)))
@@ -111,6 +111,20 @@ def test_a_smaller_size_uses_no_row_but_its_own(setting: Setting) -> None:
     for method in ("scratch", "fine-tune"):
         assert plain.predictions[method].tobytes() == changed.predictions[method].tobytes()
     assert plain.inner == changed.inner
+
+
+def test_another_draw_is_another_training_set_of_the_size(setting: Setting) -> None:
+    first, second = (run_job(setting, Job(1, 30, draw)) for draw in (0, 1))
+    assert first.trained_on == second.trained_on == 30
+    assert first.held_out.tolist() == second.held_out.tolist()
+    assert first.inner != second.inner
+
+
+@pytest.mark.usefixtures("one_core")
+def test_every_size_but_the_full_one_is_drawn_several_times(setting: Setting) -> None:
+    several = setting.evaluation.model_copy(update={"sizes": (30,), "draws": 2})
+    jobs = [outcome.job for outcome in run_jobs(replace(setting, evaluation=several))]
+    assert [(job.size, job.draw) for job in jobs] == [(None, 0)] * 3 + [(30, 0)] * 3 + [(30, 1)] * 3
 
 
 def test_the_number_of_frozen_layers_is_the_one_with_the_least_inner_error(outcome: Outcome) -> None:

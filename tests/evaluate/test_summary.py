@@ -1,5 +1,7 @@
 """The summary says of each method, size and part of the target what the outcomes say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,19 @@ def outcomes(target: Table) -> list[Outcome]:
 @pytest.fixture
 def full(outcomes: list[Outcome]) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome.job.size is None]
+
+
+def test_the_errors_of_a_size_are_those_of_all_its_draws(target: Table, outcomes: list[Outcome]) -> None:
+    worse = {method: (near + 2, far + 2) for method, (near, far) in MISSES[10].items()}
+    drawn = [outcome(target, fold, 10, worse) for fold in range(FOLDS)]
+    again = [replace(other, job=replace(other.job, draw=1)) for other in drawn]
+    once, twice = (
+        summarise(found, target, IN_SOURCE, seed=0)["learning_curve"] for found in (outcomes, outcomes + again)
+    )
+    assert twice[0]["scratch"]["mae"] == pytest.approx(once[0]["scratch"]["mae"] + 1)
+    assert len(twice[0]["scratch"]["mae_per_fold"]) == FOLDS
+    assert twice[0]["difference"]["mean"] == pytest.approx(once[0]["difference"]["mean"])
+    assert twice[1:] == once[1:]
 
 
 def test_the_metrics_have_these_parts(target: Table, outcomes: list[Outcome]) -> None:
