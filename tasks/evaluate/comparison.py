@@ -96,7 +96,7 @@ def run_jobs(setting: Setting) -> list[Outcome]:
     jobs = [
         Job(fold, size, draw)
         for size in sizes
-        for draw in range(1 if size is None else setting.evaluation.draws)
+        for draw in range(1 if size is None else min(setting.evaluation.draws, least // size))
         for fold in range(setting.evaluation.folds)
     ]
     outcomes = run_chunks(partial(_run, setting), jobs, chunk=1, label="compare")

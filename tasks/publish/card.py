@@ -196,7 +196,7 @@ at hand are too few."""
 
 def _drawn(facts: Facts) -> str:
     draws = facts.recipe.evaluation.draws
-    return f"; at each size but the last they are those of {draws} training sets" if draws > 1 else ""
+    return f"; at the smaller sizes they are those of up to {draws} training sets" if draws > 1 else ""
 
 
 def _data(facts: Facts) -> str:

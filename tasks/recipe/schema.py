@@ -154,8 +154,8 @@ class Evaluation(Section):
     )
     draws: PositiveInt = Field(
         default=1,
-        description="Training sets drawn at each size but the full one, in each fold; what a few rows teach depends on "
-        "which they are.",
+        description="Training sets drawn at each size but the full one, in each fold, if there are rows for so many; "
+        "what a few rows teach depends on which they are.",
     )
     seed: int = Field(ge=0, description="Seed of the folds, of the smaller training sets and of the bootstrap.")
 
