@@ -1,11 +1,13 @@
 """The whole pipeline, from two databases to a published bundle."""
 
+from typing import Any
+
 from prefect import flow
 
 from tasks.curate import curate
 from tasks.evaluate import best, evaluate
 from tasks.featurize import featurize
-from tasks.fetch import fetch
+from tasks.fetch import fetch, landings
 from tasks.handles import Bundle, Lineage
 from tasks.learn import fit, pretrain
 from tasks.publish import publish
@@ -13,14 +15,16 @@ from tasks.recipe import load_recipe
 
 
 @flow(name="retrain", flow_run_name="{recipe}")
-def retrain(recipe: str) -> Bundle:
+def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     """Fetch, curate, featurize, pretrain, compare, fit and publish."""
-    plan = load_recipe(recipe)
-    source_raw, target_raw = fetch(plan.source), fetch(plan.target)
-    source = curate(source_raw, plan.source.rules)
-    target = curate(target_raw, plan.target.rules, within=source)
-    source_features = featurize(source, plan.features)
-    target_features = featurize(target, plan.features, scale=source_features)
+    plan = load_recipe(recipe, settings)
+    source_raw = fetch(plan.source, plan.property.unit)
+    target_raw = fetch(plan.target, plan.property.unit, landings(plan.name))
+    source = curate(source_raw, plan.source.rules, plan.features)
+    target = curate(target_raw, plan.target.rules, plan.features, within=source)
+    extensive = plan.property.extensive
+    source_features = featurize(source, plan.features, extensive=extensive)
+    target_features = featurize(target, plan.features, extensive=extensive, scale=source_features)
     checkpoint = pretrain(source_features, plan.network, plan.pretraining, plan.property.unit)
     comparison = evaluate(checkpoint, target_features, plan.transfer, plan.evaluation)
     model = fit(checkpoint, target_features, best(comparison), plan.transfer)

@@ -42,6 +42,29 @@ class Raw(Handle):
 
 
 @dataclass(frozen=True)
+class OfRecipe(Handle):
+    """Names an object that belongs to a recipe.
+
+    Attributes:
+        recipe: its name.
+    """
+
+    recipe: str
+
+    @property
+    def path(self) -> str:
+        """The object's folder, relative to the root of the store."""
+        return f"{self.kind}/{self.recipe}/{self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class Landing(OfRecipe):
+    """A file of measurements that was landed for a recipe: its good rows, and beside them the rejected ones."""
+
+    kind: ClassVar[str] = "landings"
+
+
+@dataclass(frozen=True)
 class Snapshot(Handle):
     """A curated table: one row per accepted material, and beside it the rejected rows with their reasons."""
 
@@ -77,16 +100,10 @@ class Model(Handle):
 
 
 @dataclass(frozen=True)
-class Bundle(Handle):
+class Bundle(OfRecipe):
     """Everything needed to predict, published under the recipe's name."""
 
-    recipe: str
     kind: ClassVar[str] = "bundles"
-
-    @property
-    def path(self) -> str:
-        """The bundle's folder, relative to the root of the store."""
-        return f"{self.kind}/{self.recipe}/{self.fingerprint}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,11 @@ class Lineage:
     checkpoint: Checkpoint
 
 
-def fingerprint(stage: str, *inputs: Any, libraries: tuple[str, ...] = ()) -> str:
+FORMULAS = ("tasks.formulas",)  # for the stages that read formulas
+PORPHYRINS = ("tasks.porphyrins",)  # for those that look for the core of a dye
+
+
+def fingerprint(stage: str, *inputs: Any, libraries: tuple[str, ...] = (), modules: tuple[str, ...] = ()) -> str:
     """Return the name of what `stage` makes of `inputs`: 16 hexadecimal digits.
 
     Args:
@@ -110,9 +131,11 @@ def fingerprint(stage: str, *inputs: Any, libraries: tuple[str, ...] = ()) -> st
             rooms or of the module are part of the name, so that a change of code makes a new object.
         inputs: handles, pydantic models and JSON values that determine the output.
         libraries: distributions whose version can change the output.
+        modules: modules of matlift outside of the stage whose code can change it.
     """
     versions = {name: importlib.metadata.version(name) for name in libraries}
-    text = json.dumps([stage, _code(stage), versions, inputs], default=_plain, sort_keys=True)
+    code = [_code(stage), *map(_code, modules)]
+    text = json.dumps([stage, code, versions, inputs], default=_plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

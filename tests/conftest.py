@@ -1,7 +1,9 @@
 """Fixtures that several test modules share."""
 
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +26,14 @@ def store(store_server: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     store = Store(url)
     store.check()
     return store
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of published tables that are too large to live here; the tests that need it are skipped without it."""
+    beside = Path(__file__).parents[2] / "shared"
+    places = [Path(place) for place in (os.environ.get("MATLIFT_SHARED"), beside, "/work/shared") if place]
+    for place in places:
+        if (place / "data").is_dir():
+            return place / "data"
+    pytest.skip(f"no shared data in {', '.join(map(str, places))}: set MATLIFT_SHARED to the folder that holds data/")

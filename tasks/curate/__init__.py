@@ -5,43 +5,62 @@ import logging
 
 from prefect import task
 
-from tasks.curate.molecules import curate_file
-from tasks.curate.structure import element_counts
+from tasks.curate.rows import curate_file
 from tasks.dashboard import progress_artifact, show_table
-from tasks.handles import Raw, Snapshot, fingerprint
-from tasks.recipe import Rules
+from tasks.handles import FORMULAS, PORPHYRINS, Raw, Snapshot, fingerprint
+from tasks.recipe import FeatureSpec, Fractions, Rules
 from tasks.store import Store, connect
 
-__all__ = ["curate", "element_counts"]
+__all__ = ["curate", "curated"]
 
 log = logging.getLogger(__name__)
 
 
 @task(task_run_name="curate {raw}")
-def curate(raw: Raw, rules: Rules, within: Snapshot | None = None) -> Snapshot:
+def curate(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | None = None) -> Snapshot:
     """Put the accepted rows of a table, the rejected ones with their reasons, and their counts into the store.
 
     Args:
         raw: the table.
         rules: what its rows must satisfy.
+        features: what will be computed of them: fractions know a list of elements, and no other may occur.
         within: the source's snapshot, if this is the target: no element may occur that its accepted rows never have.
 
     Raises:
         MatliftError: the store or a file in it cannot be used.
     """
     store = connect()
-    handle = Snapshot(fingerprint("tasks.curate", raw, rules, within, libraries=("rdkit",)))
+    handle = _named(raw, rules, features, within)
+    elements = _known(features) if within is None else _elements(store, within)
     with progress_artifact(f"curate {raw}"):
-        store.once(handle, lambda: curate_file(store.read(raw, "rows.parquet"), rules, _elements(store, within)))
+        store.once(handle, lambda: curate_file(store.read(raw, "rows.parquet"), rules, elements))
     _show(store, handle)
     return handle
 
 
-def _elements(store: Store, within: Snapshot | None) -> list[str] | None:
-    """Return the elements that the source has; None allows all."""
-    if within is None:
-        return None
-    elements: list[str] = json.loads(store.read(within, "report.json"))["elements"]
+def curated(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | None = None) -> Snapshot | None:
+    """Return what `curate` gives if it is in the store; nothing is made."""
+    handle = _named(raw, rules, features, within)
+    return handle if connect().holds(handle) else None
+
+
+def _named(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | None) -> Snapshot:
+    """Return the object that is made of these."""
+    inputs = (raw, rules, _known(features), within)
+    dyes = rules.of == "dyes"
+    libraries = ("rdkit", "openbabel-wheel") if dyes else ("rdkit",)
+    modules = (*FORMULAS, *PORPHYRINS) if dyes else FORMULAS
+    return Snapshot(fingerprint("tasks.curate", *inputs, libraries=libraries, modules=modules))
+
+
+def _known(features: FeatureSpec) -> list[str] | None:
+    """Return the only elements that the features know; None if they know all."""
+    return list(features.elements) if isinstance(features, Fractions) else None
+
+
+def _elements(store: Store, source: Snapshot) -> list[str]:
+    """Return the elements that the source has."""
+    elements: list[str] = json.loads(store.read(source, "report.json"))["elements"]
     return elements
 
 

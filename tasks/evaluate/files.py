@@ -21,10 +21,11 @@ def compare(
     table = load(store, target)
     weights, about = (store.read(checkpoint, name) for name in ("weights.safetensors", "model.json"))
     outcomes = run_jobs(Setting(weights, about, table, transfer, evaluation))
-    molecules = from_parquet(store.read(checkpoint, "molecules.parquet"))["key"]
-    in_source = np.isin(table.keys.astype(str), molecules.to_numpy(str))
+    learnt = from_parquet(store.read(checkpoint, "keys.parquet"))["key"]
+    in_source = np.isin(table.keys.astype(str), learnt.to_numpy(str))
     unit = units(store.read(target, "rows.parquet"))["value"]
-    metrics = {"unit": unit, **summarise(outcomes, table, in_source, evaluation.seed)}
+    of = json.loads(store.read(target, "state.json"))["of"]
+    metrics = {"unit": unit, "of": of, **summarise(outcomes, table, in_source, evaluation.seed)}
     full = [outcome for outcome in outcomes if outcome.job.size is None]
     predictions = predictions_table(full, table, in_source)
     numbers = {"fold": "1", "in_source": "1", **dict.fromkeys(("value", *full[0].predictions), unit)}

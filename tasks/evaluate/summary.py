@@ -26,7 +26,7 @@ def predictions_table(outcomes: Sequence[Outcome], target: Table, in_source: Mas
     Args:
         outcomes: of one size and draw; each row of the target is held out in exactly one of them.
         target: the target's features.
-        in_source: (n,) whether the source has the row's molecule.
+        in_source: (n,) whether the source has a row of the same key.
     """
     parts = [
         pd.DataFrame({**outcome.predictions, "fold": outcome.job.fold}, index=outcome.held_out) for outcome in outcomes
@@ -36,12 +36,12 @@ def predictions_table(outcomes: Sequence[Outcome], target: Table, in_source: Mas
 
 
 def summarise(outcomes: Sequence[Outcome], target: Table, in_source: Mask, seed: int) -> dict[str, Any]:
-    """Return the metrics: of all held-out rows, and again of those whose molecule the source does not have.
+    """Return the metrics: of all held-out rows, and again of those whose key the source does not have.
 
     Args:
         outcomes: of every fold at every size and draw.
         target: the target's features.
-        in_source: (n,) whether the source has the row's molecule.
+        in_source: (n,) whether the source has a row of the same key.
         seed: of the bootstrap.
     """
     by_size = {
@@ -54,10 +54,7 @@ def summarise(outcomes: Sequence[Outcome], target: Table, in_source: Mask, seed:
         "rows": {"all": len(table), "not in source": int(np.sum(~in_source))},
         "methods": _methods(table),
         "differences": {DIFFERENCE: _difference(table, seed)},
-        "not in source": {
-            "methods": _methods(table[~table["in_source"]]),
-            "differences": {DIFFERENCE: _difference(table[~table["in_source"]], seed)},
-        },
+        "not in source": _not_in_source(table, seed),
         "learning_curve": _curve(by_size, outcomes, seed),
         "best": {**asdict(best_choice(full)), "inner_mae": {_label(c): e for c, e in _inner(full).items()}},
     }
@@ -102,6 +99,18 @@ def _difference(table: pd.DataFrame, seed: int) -> dict[str, float]:
     return paired_difference(first, second, table["key"].to_numpy(object), seed)
 
 
+def _not_in_source(table: pd.DataFrame, seed: int) -> dict[str, Any] | None:
+    """Return the metrics of the rows whose key the source does not have; None if it has all."""
+    if table["in_source"].all():
+        return None
+    return {"methods": _methods(_unseen(table)), "differences": {DIFFERENCE: _difference(_unseen(table), seed)}}
+
+
+def _unseen(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose key the source does not have."""
+    return table[~table["in_source"]]
+
+
 def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed: int) -> list[dict[str, Any]]:
     """Return a point for each size: both errors, their difference, and the rows that scratch needs to be as good."""
     points: list[dict[str, Any]] = []
@@ -114,7 +123,7 @@ def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed
                 **{name: {key: methods[name][key] for key in ("mae", "median", "mae_per_fold")} for name in COMPARED},
                 "frozen": [outcome.chosen for outcome in of_size],
                 "difference": _difference(table, seed),
-                "difference not in source": _difference(table[~table["in_source"]], seed),
+                "difference not in source": None if table["in_source"].all() else _difference(_unseen(table), seed),
             }
         )
     sizes = [point["size"] for point in points]

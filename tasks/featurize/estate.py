@@ -1,12 +1,15 @@
 """Kier-Hall electrotopological-state indices, and the ring counts by which group additivity corrects them."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdMolDescriptors
 from rdkit.Chem.EState import AtomTypes, EStateIndices
+
+from tasks.porphyrins import with_aromatic_core
 
 TYPES, SMARTS = zip(*AtomTypes._rawD, strict=True)  # noqa: SLF001 -- RDKit's table of atom types has no public name
 PATTERNS = [(re.findall("[A-Z][a-z]?", smarts)[0], Chem.MolFromSmarts(f"[$({smarts})]")) for smarts in SMARTS]
@@ -22,6 +25,28 @@ TOPOLOGY = (
     "atoms_in_3_or_more_rings",
     "bonds_conjugated",
 )
+
+
+def estate_rows(molecules: Sequence[str], *, topological: bool, dyes: bool = False) -> npt.NDArray[np.float64]:
+    """Return the features of some molecules: rows by ESTATE, followed by TOPOLOGY if wanted.
+
+    Args:
+        molecules: as SMILES.
+        topological: whether TOPOLOGY is wanted.
+        dyes: whether they are porphyrins, whose core is then aromatic in all its atoms, as in the published features
+            (10.1021/acs.jpca.8b02842).
+    """
+    with rdBase.BlockLogs():  # RDKit warns of hydrogen molecules
+        parsed = [Chem.MolFromSmiles(smiles) for smiles in molecules]
+    if dyes:
+        parsed = [with_aromatic_core(molecule) for molecule in parsed]
+    indices = np.array([estate(molecule) for molecule in parsed])
+    return np.hstack([indices, [topology(molecule) for molecule in parsed]]) if topological else indices
+
+
+def formulas_of(molecules: Sequence[str]) -> list[str]:
+    """Return the formulas of some molecules, given as SMILES."""
+    return [rdMolDescriptors.CalcMolFormula(Chem.MolFromSmiles(smiles)) for smiles in molecules]
 
 
 def estate(molecule: Chem.Mol) -> npt.NDArray[np.float64]:

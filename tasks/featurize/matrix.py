@@ -1,22 +1,24 @@
 """Feature matrices: made from snapshots, kept in the store, loaded as arrays."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from itertools import chain
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rdkit import Chem, rdBase
 
-from tasks.curate import element_counts
-from tasks.featurize.estate import ESTATE, TOPOLOGY, estate, topology
+from tasks.featurize.estate import ESTATE, TOPOLOGY, estate_rows, formulas_of
+from tasks.featurize.fractions import count_rows, fraction_rows
+from tasks.featurize.labels import START, label_columns, label_rows
 from tasks.featurize.scale import Scale
+from tasks.formulas import amounts
 from tasks.handles import Features, Snapshot
 from tasks.parallel import run_chunks
-from tasks.recipe import Estate
+from tasks.recipe import Estate, FeatureSpec, Fractions
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet, units
 
@@ -29,7 +31,8 @@ class Table:
 
     Attributes:
         features: (n, p), standardised on the source, without unit.
-        elements: (n, e), atoms of each element of the source.
+        elements: (n, e), atoms of each element of the source (of dyes: of their free bases); the fraction of each if
+            the property is not extensive.
         values: (n,), the property, in the unit of the recipe; not a number where a row is only to be predicted.
         keys: (n,), the group of each row: rows that share one never straddle folds.
         records: (n,), the name of each row in its database.
@@ -58,35 +61,80 @@ class Table:
         )
 
 
-def featurize_rows(store: Store, snapshot: Snapshot, features: Estate, scale: Features | None) -> dict[str, bytes]:
+def featurize_rows(
+    store: Store, snapshot: Snapshot, features: FeatureSpec, scale: Features | None, *, extensive: bool
+) -> dict[str, bytes]:
     """Return the files of a Features object.
 
     Args:
         store: holds the snapshot.
-        snapshot: the curated table; its columns `smiles`, `value`, `key` and `record` are read.
+        snapshot: the curated table.
         features: which features to compute.
         scale: features of the source, whose columns and scale are used; None for the source itself.
+        extensive: whether the property is; see `Table.elements`.
     """
     content = store.read(snapshot, "rows.parquet")
     rows = from_parquet(content)
-    if scale is None:
-        elements = json.loads(store.read(snapshot, "report.json"))["elements"]
-    else:
+    report = json.loads(store.read(snapshot, "report.json"))
+    formulas, elements = _atoms(rows, report)
+    if scale is not None:
         elements = json.loads(store.read(scale, "state.json"))["elements"]
-    names = ESTATE + TOPOLOGY if features.topology else ESTATE
-    compute = partial(_rows, topological=features.topology)
-    raw = np.concatenate(run_chunks(compute, rows["smiles"].tolist(), chunk=CHUNK, label="featurize"))
-    counts = [[element_counts(formula)[element] for element in elements] for formula in rows["formula"]]
-    fitted = Scale.fit(names, raw) if scale is None else load_scale(store, scale)
+    fitted = None if scale is None else load_scale(store, scale)
+    names, raw = _compute(rows, features, report["of"], fitted)
+    count = count_rows if extensive else fraction_rows
+    counts = count(formulas, elements=elements)
+    fitted = fitted or Scale.fit(names, raw)
     numbers = pd.DataFrame(fitted.apply(names, raw), columns=list(fitted.names))
     atoms = pd.DataFrame(counts, columns=[f"atoms_{element}" for element in elements])
     about = rows[["record", "key", "value"]].join(atoms)
-    state = {"kind": features.kind, "topology": features.topology, "elements": elements, **fitted.state()}
+    about_all = {"of": report["of"], "extensive": extensive, "elements": elements}
+    state = {**features.model_dump(mode="json"), **about_all, **fitted.state()}
     return {
         "matrix.parquet": to_parquet(numbers, dict.fromkeys(fitted.names, "1")),
         "rows.parquet": to_parquet(about, {"value": units(content)["value"], **dict.fromkeys(atoms.columns, "1")}),
         "state.json": json.dumps(state, indent=1).encode(),
     }
+
+
+def _atoms(rows: pd.DataFrame, report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the formulas whose atoms are counted, and the elements in them; of dyes those of their free bases.
+
+    A dye's metal, with what else is bonded to it, is one of its labels. Counted, it would carry the mean of all dyes
+    that have one, and be missed in those that have none.
+    """
+    if report["of"] != "dyes":
+        return rows["formula"].tolist(), report["elements"]
+    bases, place = np.unique(rows["smiles"].to_numpy(str), return_inverse=True)
+    formulas = list(chain.from_iterable(run_chunks(formulas_of, bases.tolist(), chunk=CHUNK, label="count atoms")))
+    return [formulas[base] for base in place], sorted(set(chain.from_iterable(map(amounts, formulas))))
+
+
+def _compute(
+    rows: pd.DataFrame, features: FeatureSpec, of: str, fitted: Scale | None
+) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    """Return the names of the features, and rows by features before standardisation.
+
+    Args:
+        rows: of the snapshot.
+        features: which ones.
+        of: what a row is, by the snapshot's report.
+        fitted: the scale of the source, which knows its labels; None for the source itself.
+    """
+    match features:
+        case Estate(topology=topological):
+            names = ESTATE + TOPOLOGY if topological else ESTATE
+            compute = partial(estate_rows, topological=topological, dyes=of == "dyes")
+            column = rows["smiles"]
+        case Fractions(elements=elements):
+            names = tuple(f"fraction_{element}" for element in elements)
+            compute, column = partial(fraction_rows, elements=elements), rows["formula"]
+    items, place = np.unique(column.to_numpy(str), return_inverse=True)  # dyes with different metals share a free base
+    matrix = np.concatenate(run_chunks(compute, items.tolist(), chunk=CHUNK, label="featurize"))[place]
+    if not (isinstance(features, Estate) and features.labels):
+        return names, matrix
+    said = rows["labels"].fillna("{}").tolist()
+    columns = fitted.starting(START) if fitted else label_columns(said, features.labels)
+    return names + columns, np.hstack([matrix, label_rows(said, columns)])
 
 
 def load_scale(store: Store, features: Features) -> Scale:
@@ -108,11 +156,3 @@ def load(store: Store, features: Features) -> Table:
         records=rows["record"].to_numpy(object),
         nothing=scale.apply(scale.names, np.zeros((1, len(scale.names))))[0],
     )
-
-
-def _rows(molecules: Sequence[str], *, topological: bool) -> npt.NDArray[np.float64]:
-    """Return the features of some molecules, given as SMILES: rows by columns."""
-    with rdBase.BlockLogs():  # RDKit warns of hydrogen molecules
-        parsed = [Chem.MolFromSmiles(smiles) for smiles in molecules]
-    indices = np.array([estate(molecule) for molecule in parsed])
-    return np.hstack([indices, [topology(molecule) for molecule in parsed]]) if topological else indices

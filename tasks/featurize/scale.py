@@ -52,6 +52,10 @@ class Scale:
         columns = matrix[:, [place[name] for name in self.names]]
         return ((columns - self.mean) / self.spread).astype(np.float32)
 
+    def starting(self, start: str) -> tuple[str, ...]:
+        """Return the columns of the source, kept or dropped, whose names start so."""
+        return tuple(name for name in self.names + self.dropped if name.startswith(start))
+
     def state(self) -> dict[str, Any]:
         """Return everything needed to apply it again, as JSON values."""
         return {

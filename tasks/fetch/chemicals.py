@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from tasks.fetch import package
-from tasks.fetch.records import pack
+from tasks.fetch.about import About
+from tasks.fetch.records import Records
 from tasks.recipe import Chemicals
 
 
@@ -32,6 +33,17 @@ TABLES = {
     "WebBook": Table("Misc/webbook_constants.tsv", ("Hfl", "Hvap", "Hfs", "Hsub")),
 }
 
+
+class Substance(NamedTuple):
+    """What PubChem knows of a substance; empty where it knows nothing."""
+
+    smiles: str
+    formula: str
+    name: str
+
+
+UNKNOWN = Substance("", "", "")
+
 COLUMNS = ["CAS", "Hfg", "Chemical", "Formula", "uncertainty", "Hfl", "Hvap", "Hfs", "Hsub"]
 
 # PubChem's structures; where a CAS number occurs twice, the first file decides (they agree on all that is used here).
@@ -52,6 +64,36 @@ STRUCTURES = tuple(
 GREATEST = {"Hvap": 200e3, "Hsub": 400e3}
 
 
+CITATIONS = {
+    "ATcT": (
+        "ATcT: B. Ruscic et al., Active Thermochemical Tables, version 1.112, Argonne National Laboratory; "
+        "J. Phys. Chem. A 108 (2004) 9979, doi:10.1021/jp047912y"
+    ),
+    "CRC": (
+        "CRC: W. M. Haynes (ed.), CRC Handbook of Chemistry and Physics, CRC Press, Boca Raton, 2014, "
+        "Standard Thermodynamic Properties of Chemical Substances"
+    ),
+    "WebBook": (
+        "WebBook: P. J. Linstrom, W. G. Mallard (eds.), NIST Chemistry WebBook, "
+        "NIST Standard Reference Database 69, doi:10.18434/T4D303"
+    ),
+}
+PACKAGE = "The tables are those of the package chemicals: C. Bell et al., https://github.com/CalebBell/chemicals"
+
+
+def about(data: Chemicals) -> About:
+    """Return what is to be said of the tables that a recipe takes from the package."""
+    return About(
+        name="chemicals",
+        what=f"measured and evaluated values of {', '.join(data.tables)}, from the first table that has a molecule",
+        licence=(
+            "The package chemicals, from which the measured values are read, is under the MIT licence; the values "
+            "are those of the publishers named below."
+        ),
+        citations=(*(CITATIONS[name] for name in data.tables), PACKAGE),
+    )
+
+
 def identity(data: Chemicals) -> str:
     """Return what identifies the files: the package's version and their SHA-256.
 
@@ -61,8 +103,8 @@ def identity(data: Chemicals) -> str:
     return package.identity("chemicals", package.find("chemicals", [*_files(data), *STRUCTURES]))
 
 
-def read(data: Chemicals) -> bytes:
-    """Return the tables that a recipe names, in its order, as the one of `tasks.fetch.records`.
+def read(data: Chemicals, _identity: str) -> Records:
+    """Return the tables that a recipe names, in its order, as records.
 
     The value is the enthalpy of formation of the gas at 298.15 K, kJ/mol.
 
@@ -70,11 +112,11 @@ def read(data: Chemicals) -> bytes:
         MatliftError: a file is missing or lacks a column; the message names the file.
     """
     records = pd.concat([_read_table(name) for name in data.tables], ignore_index=True)
-    structures = _structures()
-    records["smiles"] = [structures.get(cas, ("", ""))[0] or None for cas in records["cas"]]
-    known = pd.Series([structures.get(cas, ("", ""))[1] or None for cas in records["cas"]], dtype="str")
+    structures = substances()
+    records["smiles"] = [structures.get(cas, UNKNOWN).smiles or None for cas in records["cas"]]
+    known = pd.Series([structures.get(cas, UNKNOWN).name or None for cas in records["cas"]], dtype="str")
     records["name"] = known.fillna(records["name"])
-    return pack(records)
+    return Records(records, "kJ/mol")
 
 
 def _files(data: Chemicals) -> list[str]:
@@ -92,10 +134,10 @@ def _read_table(name: str) -> pd.DataFrame:
         table[column] = table[column].where(table[column].between(0, greatest, inclusive="right"))
     return pd.DataFrame(
         {
-            "record": name + ":" + cas.str[:-3] + "-" + cas.str[-3:-1] + "-" + cas.str[-1:],
+            "record": name + ":" + dashed(cas),
             "cas": cas,
             "name": table["Chemical"].astype("str"),
-            "formula": table["Formula"].map(_flat, na_action="ignore"),
+            "formula": table["Formula"].map(flat, na_action="ignore"),
             "table": name,
             "value": table["Hfg"] / 1000,
             "uncertainty": table["uncertainty"] / 1000,
@@ -105,21 +147,27 @@ def _read_table(name: str) -> pd.DataFrame:
     )
 
 
-def _flat(formula: str) -> str:
+def dashed(cas: pd.Series) -> pd.Series:
+    """Return CAS numbers with their dashes: 50-00-0 of 50000."""
+    with_dashes: pd.Series = cas.str[:-3] + "-" + cas.str[-3:-1] + "-" + cas.str[-1:]
+    return with_dashes
+
+
+def flat(formula: str) -> str:
     """Return a formula without state and parentheses: CHCHCHO of "(CH)2CHO (g)"."""
-    flat = formula.removesuffix(" (g)")
-    while flat != (flat := re.sub(r"\(([^()]*)\)(\d*)", lambda group: group[1] * int(group[2] or 1), flat)):
+    text = re.sub(r" \((g|l)\)$", "", formula)
+    while text != (text := re.sub(r"\(([^()]*)\)(\d*)", lambda group: group[1] * int(group[2] or 1), text)):
         pass
-    return flat
+    return text
 
 
-def _structures() -> dict[str, tuple[str, str]]:
-    """Return SMILES and common name by CAS number without dashes; empty where PubChem has none."""
-    found: dict[str, tuple[str, str]] = {}
+def substances() -> dict[str, Substance]:
+    """Return what PubChem knows of substances, by CAS number without dashes."""
+    found: dict[str, Substance] = {}
     for path in package.find("chemicals", STRUCTURES):
         with path.open(encoding="utf-8") as lines:  # ragged: all synonyms of a substance follow in its line
             for line in lines:
-                _, cas, _, _, smiles, _, _, *names = line.rstrip("\n").split("\t", 9)
+                _, cas, formula, _, smiles, _, _, *names = line.rstrip("\n").split("\t", 9)
                 name = names[1] if names[1:] and names[1] != cas else names[0]  # the common, else the systematic one
-                found.setdefault(cas.replace("-", ""), (smiles, name))
+                found.setdefault(cas.replace("-", ""), Substance(smiles, formula, name))
     return found

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.fetch import package
-from tasks.fetch.records import pack
+from tasks.fetch.about import About
+from tasks.fetch.records import Records
 from tasks.recipe import Qm9
 
 FILES = tuple(f"data/qm9_part{part}.csv" for part in (1, 2, 3))
@@ -23,6 +24,19 @@ COMPUTED_ATOMS = np.array([-0.497912, -37.844411, -54.581501, -75.062219, -99.71
 MEASURED_ATOMS = np.array([52.103, 171.29, 112.97, 59.555, 18.97])
 
 
+ABOUT = About(
+    name="QM9",
+    what="B3LYP/6-31G(2df,p) enthalpies of small organic molecules, brought to the elements by measured atoms",
+    licence="QM9 is in the public domain (CC0); the package qm9pack, from which it is read, is under the MIT licence.",
+    citations=("QM9: R. Ramakrishnan et al., Sci. Data 1 (2014) 140022, doi:10.1038/sdata.2014.22",),
+)
+
+
+def about(_data: Qm9) -> About:
+    """Return what is to be said of QM9."""
+    return ABOUT
+
+
 def identity(_data: Qm9) -> str:
     """Return what identifies the files: the package's version and their SHA-256.
 
@@ -32,8 +46,8 @@ def identity(_data: Qm9) -> str:
     return package.identity("qm9pack", package.find("qm9pack", FILES))
 
 
-def read(_data: Qm9) -> bytes:
-    """Return QM9 as the table of `tasks.fetch.records`.
+def read(_data: Qm9, _identity: str) -> Records:
+    """Return QM9 as records.
 
     The value is the enthalpy of formation of the gas at 298.15 K, kJ/mol.
 
@@ -53,7 +67,7 @@ def read(_data: Qm9) -> bytes:
             "value": _enthalpy_of_formation(table["Enthalphy_298K_au"].to_numpy(), atoms),
         }
     )
-    return pack(records)
+    return Records(records, "kJ/mol")
 
 
 def _formula(counts: np.ndarray) -> str:

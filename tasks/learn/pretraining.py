@@ -19,10 +19,10 @@ from tasks.tables import to_parquet
 
 
 def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: str) -> dict[str, bytes]:
-    """Return the files of a Checkpoint: weights, model, history and the molecules it has learnt from.
+    """Return the files of a Checkpoint: weights, model, history and the keys of the rows it has learnt from.
 
     Args:
-        source: the source's features; each key is one molecule.
+        source: the source's features; near-copies share a key.
         network: kind and sizes.
         plan: how to train.
         unit: of the property, for the progress shown.
@@ -35,7 +35,7 @@ def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: s
     model = Fitted([build(network, source.features.shape[1], plan.seed)], additive, scale, network)
 
     def watch(epoch: Epoch) -> None:
-        report("pretrain", epoch.number, plan.epochs, f"validation error {epoch.error * scale:.1f} {unit}")
+        report("pretrain", epoch.number, plan.epochs, f"validation error {epoch.error * scale:.3g} {unit}")
 
     learnt = with_sums(training, plan.sums, plan.seed)
     epochs = train(
@@ -52,9 +52,9 @@ def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: s
         "validation_mae": min(epoch.error for epoch in epochs) * scale,
         "epochs": [{**asdict(epoch), "error": epoch.error * scale} for epoch in epochs],
     }
-    molecules = pd.DataFrame({"key": np.unique(source.keys.astype(str))})
+    keys = pd.DataFrame({"key": np.unique(source.keys.astype(str))})
     return {
         **model.files(),
         "history.json": json.dumps(history, indent=1).encode(),
-        "molecules.parquet": to_parquet(molecules, {}),
+        "keys.parquet": to_parquet(keys, {}),
     }

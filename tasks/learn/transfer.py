@@ -101,7 +101,7 @@ def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed
         seed: of the order of the rows.
     """
     missed = training.values - source.predict(training)
-    additive = source.additive + fit_additive(training.elements, missed)
+    additive = source.additive + fit_additive(training.elements, missed, np.zeros_like(source.additive))
     members: list[LayeredNetwork] = [deepcopy(source.networks[0]) for _ in range(plan.members)]
     for network in members:
         network.freeze(frozen)

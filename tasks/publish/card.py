@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from tasks.fetch.about import About
+from tasks.fetch.databases import DATABASES
 from tasks.handles import Comparison, Lineage, Model
 from tasks.publish.figures import Picture
 from tasks.publish.grids import MEANINGS, curve_rows, markdown, method_rows, rejection_rows
-from tasks.publish.sources import DATABASES, About
+from tasks.publish.kinds import KINDS, Kind, entering
 from tasks.publish.words import chosen, headline, number, rivals, unseen, worth
 from tasks.recipe import ElemNet, Recipe, Residual
 
 FRONT = "---\n"
-TOPOLOGY = ", with its rings and conjugated bonds"
 CONTENTS = {
     "weights.safetensors": "the weights of the networks",
     "model.json": "their kind and sizes, the additive part and the scale of the output",
-    "features.json": "names, means and spreads that turn a molecule into the network's input",
+    "features.json": "names, means and spreads that turn a row into the network's input",
     "recipe.yaml": "the recipe, complete",
     "metrics.json": "every number of this card and more, with the seconds that each stage took",
-    "predictions.parquet": "each molecule's measured value and held-out predictions",
+    "predictions.parquet": "each measured value with its held-out predictions",
     "manifest.json": "size and SHA-256 of every file",
 }
 
@@ -37,10 +38,10 @@ class Facts:
     Attributes:
         recipe: the plan.
         metrics: of the comparison.
-        predictions: held-out, one row per molecule.
+        predictions: held-out, one row per measurement.
         reports: of the snapshots' curation, source and target.
         history: of the pretraining.
-        elements: that a molecule may have.
+        elements: that may occur.
         model: what is published.
         comparison: what it was judged by.
         lineage: what both were made from.
@@ -56,9 +57,16 @@ class Facts:
     comparison: Comparison
     lineage: Lineage
 
+    @property
+    def kind(self) -> Kind:
+        """What the rows are, in words."""
+        return KINDS[self.recipe.target.rules.of]
+
     def sources(self) -> tuple[About, About]:
         """Return what is to be said of the databases of source and target."""
-        source, target = (DATABASES[part.data.database](part.data) for part in (self.recipe.source, self.recipe.target))
+        source, target = (
+            DATABASES[part.data.database].about(part.data) for part in (self.recipe.source, self.recipe.target)
+        )
         return source, target
 
 
@@ -116,7 +124,7 @@ def _summary(facts: Facts) -> str:
     of = facts.recipe.property
     return f"""# {facts.recipe.title}
 
-This model predicts the **{of.name}** ({of.symbol}, in {of.unit}) of a molecule from its structural formula (SMILES).
+This model predicts the **{of.name}** ({of.symbol}, in {of.unit}) of {facts.kind.one}.
 {_learnt(facts)}
 
 {headline(facts.metrics)}"""
@@ -144,36 +152,44 @@ def _use(facts: Facts) -> str:
 
 Use it to fill gaps in tables, to put candidates in order and to find values that deserve a second look.
 
-- It knows the elements {", ".join(facts.elements)} in closed-shell, neutral molecules of one piece: no radicals, ions,
-  salts or isotopes.
-- It sees which atoms are bonded to which and nothing of the shape: stereoisomers get the same value.
-- It is not a substitute for a measurement. One in ten held-out molecules is missed by more than {tenth}, and molecules
-  unlike the measured ones may be missed by far more.
+- It knows the elements {", ".join(facts.elements)} {facts.kind.known}.
+- {facts.kind.blind}.
+- It is not a substitute for a measurement. One in ten held-out {facts.recipe.target.rules.of} is missed by more than
+  {tenth}, and what is unlike the measured ones may be missed by far more.
 - Some of the measured values are themselves wrong: a large deviation may be the model's or the table's."""
 
 
 def _quality(facts: Facts, image: str) -> str:
     metrics = facts.metrics
-    everything, new = (method_rows(part["methods"], metrics["unit"]) for part in (metrics, metrics["not in source"]))
+    everything = method_rows(metrics["methods"], metrics["unit"])
     meanings = "\n".join(f"- **{row['method']}**: {MEANINGS[row['method']]}" for row in everything)
     return f"""## How good it is
 
-Every molecule is predicted while it is held out ({facts.recipe.evaluation.folds} folds; stereoisomers share a fold).
+Each is predicted while it is held out ({facts.recipe.evaluation.folds} folds; {facts.kind.folds}).
 {rivals(metrics)}
 
 {image}
 
-All {metrics["rows"]["all"]:,} molecules:
+All {metrics["rows"]["all"]:,} {metrics["of"]}:
 
 {markdown(everything)}
 
-The {metrics["rows"]["not in source"]:,} molecules that the source does not have, the fairer test of what is new:
-
-{markdown(new)}
+{_unseen(facts)}
 
 MAE is the mean absolute error, median the median absolute error, RMSE the root of the mean squared error.
 
 {meanings}"""
+
+
+def _unseen(facts: Facts) -> str:
+    """Return the table of what the source does not have."""
+    metrics = facts.metrics
+    if metrics["not in source"] is None:
+        return unseen(metrics)
+    number_of = f"{metrics['rows']['not in source']:,} {metrics['of']}"
+    return f"""The {number_of} that the source does not have, the fairer test of what is new:
+
+{markdown(method_rows(metrics["not in source"]["methods"], metrics["unit"]))}"""
 
 
 def _transfer(facts: Facts, image: str) -> str:
@@ -189,9 +205,9 @@ def _transfer(facts: Facts, image: str) -> str:
 {markdown(curve_rows(metrics["learning_curve"], metrics["unit"]))}
 
 Errors are mean absolute errors ± one standard deviation over the folds{_drawn(facts)}.
-The difference is fine-tune less scratch on the same molecules, with its 95 % interval (bootstrap over molecules): below
-zero, transfer helps. “Scratch needs” is how many measurements scratch needs to be as good as fine-tune, “more” if all
-at hand are too few."""
+The difference is fine-tune less scratch on the same {metrics["of"]}, with its 95 % interval (bootstrap over
+{metrics["of"]}): below zero, transfer helps. “Scratch needs” is how many measurements scratch needs to be as good as
+fine-tune, “more” if all at hand are too few."""
 
 
 def _drawn(facts: Facts) -> str:
@@ -212,12 +228,13 @@ Rows are rejected for what the data themselves say, never for a model's error on
 
 
 def _training(facts: Facts) -> str:
-    history, topology = facts.history, facts.recipe.features.topology
+    history = facts.history
+    over = "a sum" if facts.recipe.property.extensive else "an average"
     return f"""## Training
 
-A molecule enters as the counts and sums of its electrotopological-state indices{TOPOLOGY if topology else ""}.
-The prediction is a sum over its atoms plus what {_network(facts.recipe)} makes of the rest.
-Pretraining on {history["training_rows"]:,} molecules of the source reached a mean absolute error of
+Each enters as {entering(facts.recipe.features)}.
+The prediction is {over} over its atoms plus what {_network(facts.recipe)} makes of the rest.
+Pretraining on {history["training_rows"]:,} rows of the source reached a mean absolute error of
 {number(history["validation_mae"])} {history["unit"]} on {history["validation_rows"]:,} others.
 Of the methods that make a model, {chosen(facts.metrics)} had the least error inside the training folds
 and is the one published."""
@@ -239,7 +256,7 @@ def _credits(facts: Facts) -> str:
 This model is under the MIT licence. {licences}
 
 {citations}
-- Features: L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014
+- Features: {facts.kind.citation}
 - Transfer from computed to measured: D. Jha et al., Nat. Commun. 10 (2019) 5316, doi:10.1038/s41467-019-13297-w"""
 
 

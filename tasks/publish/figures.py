@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which col
 Figures are made without pyplot, whose state is global, and hold no date: the same numbers give the same bytes.
 """
 
+import math
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from tasks.recipe import Property
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 METHODS = {"fine-tune": (GREEN, "o"), "scratch": (VERMILION, "s")}
 MEMBERSHIP = {False: (ORANGE, "not in the source"), True: (BLUE, "in the source")}  # in the order of drawing
+CLOSE = 0.9  # of the error of the arrow above: from there on two labels would overlap
 TICKS = (1, 1.5, 2, 3, 4, 5, 6, 8)  # of each power of ten
 INSIDE = 0.97  # of the values and of the predictions, at least, decide the frame of the parity plot
 DPI = 200
@@ -47,7 +49,7 @@ def parity(predictions: pd.DataFrame, metrics: Metrics, of: Property) -> Picture
     The frame leaves out the extreme values, which would squash all others; they are drawn on its edge and counted.
 
     Args:
-        predictions: one row per molecule: `value`, `in_source` and a column for each method.
+        predictions: one row each: `value`, `in_source` and a column for each method.
         metrics: of the comparison.
         of: the property.
     """
@@ -60,7 +62,7 @@ def parity(predictions: pd.DataFrame, metrics: Metrics, of: Property) -> Picture
         lines = (
             f"mean absolute error {number(errors['mae'])} {of.unit}",
             f"median {number(errors['median'])} {of.unit}",
-            f"{beyond[method]:,} molecules beyond the frame",
+            f"{beyond[method]:,} {metrics['of']} beyond the frame",
         )
         axes.text(0.04, 0.97, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=10, linespacing=1.4)
         axes.set_title(method, loc="left", fontsize=12, fontweight="bold")
@@ -68,8 +70,8 @@ def parity(predictions: pd.DataFrame, metrics: Metrics, of: Property) -> Picture
     panels[0].set_ylabel(f"measured {of.symbol} ({of.unit})", fontsize=11)
     panels[-1].legend(handles=_keys(predictions), loc="lower right", frameon=False, fontsize=10, handletextpad=0.1)
     caption = (
-        f"Measured against predicted {of.name}, in {of.unit}: each of the {len(predictions):,} molecules was predicted "
-        f"by networks that had not seen it. On the grey line both agree. Molecules beyond the frame "
+        f"Measured against predicted {of.name}, in {of.unit}: each of the {len(predictions):,} {metrics['of']} was "
+        f"predicted by networks that had not seen it. On the grey line both agree. Those beyond the frame "
         f"({', '.join(f'{method} {count:,}' for method, count in beyond.items())}) are open circles on its edge."
     )
     return Picture(_png(figure), caption)
@@ -88,8 +90,8 @@ def learning_curve(metrics: Metrics, of: Property) -> Picture:
     axes: Axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlim=(0.52 * sizes[0], 1.12 * sizes[-1]))
     drawn = [_curve(axes, points, method) for method in METHODS]
-    for point in points:
-        _arrow(axes, point)
+    for before, point in zip([None, *points], points, strict=False):
+        _arrow(axes, point, before["fine-tune"]["mae"] if before else math.inf)
     _name_curves(axes, points[0])
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     _tick_errors(axes, np.concatenate(drawn))
@@ -101,7 +103,7 @@ def learning_curve(metrics: Metrics, of: Property) -> Picture:
     _plain(axes)
     folds = len(points[0]["scratch"]["mae_per_fold"])
     caption = (
-        f"Scratch versus transfer: mean absolute error on held-out molecules against the number of measurements "
+        f"Scratch versus transfer: mean absolute error on held-out {metrics['of']} against the number of measurements "
         f"learnt from. Bars: one standard deviation over the {folds} folds either way. Both methods have the same "
         f"folds, so that their difference is surer than the bars suggest."
     )
@@ -117,7 +119,7 @@ def _frame(values: Vector) -> tuple[float, float]:
 
 
 def _panel(axes: Axes, predictions: pd.DataFrame, method: str, frame: tuple[float, float]) -> int:
-    """Draw one method; return how many molecules lie outside of the frame."""
+    """Draw one method; return how many lie outside of the frame."""
     pairs = predictions[[method, "value"]].to_numpy()
     shown = np.clip(pairs, *frame)
     outside = (shown != pairs).any(axis=1)
@@ -135,7 +137,7 @@ def _panel(axes: Axes, predictions: pd.DataFrame, method: str, frame: tuple[floa
 
 
 def _keys(predictions: pd.DataFrame) -> list[Line2D]:
-    """Return the legend's entries: whether the source has a molecule, and how many it has."""
+    """Return the legend's entries: whether the source has it, and how many."""
     counts = {member: int((predictions["in_source"] == member).sum()) for member in MEMBERSHIP}
     return [
         Line2D([], [], linestyle="", marker="o", markersize=5, color=colour, label=f"{label} ({counts[member]:,})")
@@ -171,16 +173,26 @@ def _name_curves(axes: Axes, first: Mapping[str, Any]) -> None:
         axes.annotate(method, (first["size"], first[method]["mae"]), (-9, 0), va=side, color=colour, **style)
 
 
-def _arrow(axes: Axes, point: Mapping[str, Any]) -> None:
-    """Point from what fine-tune has learnt from to what scratch would need, where that is known."""
+def _arrow(axes: Axes, point: Mapping[str, Any], above: float) -> None:
+    """Point from what fine-tune has learnt from to what scratch would need, where that is known.
+
+    Args:
+        axes: to draw on.
+        point: of the learning curve.
+        above: the error at which the arrow before is drawn.
+    """
     factor, height = times(point), point["fine-tune"]["mae"]
     if factor is None:
         return
     ends = (point["size"], height), (point["scratch needs"], height)
-    style = {"arrowstyle": "-|>", "color": GREY, "linewidth": 1.2, "shrinkA": 5, "shrinkB": 1}
-    axes.annotate("", ends[1], ends[0], arrowprops=style, zorder=4)
-    label = f"{factor}\N{MULTIPLICATION SIGN}"  # right of the tip, where no curve is: errors fall from there
-    axes.annotate(label, ends[1], (3, 0), textcoords="offset points", va="bottom", color=GREY, fontsize=11)
+    arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 1.2, "shrinkA": 5, "shrinkB": 1}
+    axes.annotate("", ends[1], ends[0], arrowprops=arrow, zorder=4)
+    label = f"{factor}\N{MULTIPLICATION SIGN}"
+    style: dict[str, Any] = {"textcoords": "offset points", "color": GREY, "fontsize": 11}
+    if height > CLOSE * above:
+        axes.annotate(label, ends[1], (-10, -2), va="top", ha="right", **style)  # below: above it is another arrow
+    else:
+        axes.annotate(label, ends[1], (3, 0), va="bottom", **style)  # right of the tip, where errors have fallen
 
 
 def _tick_errors(axes: Axes, errors: Vector) -> None:

@@ -48,7 +48,7 @@ def curve_rows(points: Sequence[Mapping[str, Any]], unit: str) -> Rows:
             f"fine-tune ({unit})": _both(point["fine-tune"]),
             f"scratch ({unit})": _both(point["scratch"]),
             "difference": interval(point["difference"]),
-            "difference, not in the source": interval(point["difference not in source"]),
+            "difference, not in the source": _interval(point["difference not in source"]),
             "scratch needs": "more" if point["scratch needs"] is None else f"{point['scratch needs']:,.0f}",
         }
         for point in points
@@ -76,6 +76,10 @@ def markdown(rows: Rows) -> str:
     ruler = ["---", *["---:"] * (len(columns) - 1)]
     lines = [columns, ruler, *([row[column] for column in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _interval(difference: Mapping[str, float] | None) -> str:
+    return "" if difference is None else interval(difference)
 
 
 def _spread(errors: Mapping[str, Any]) -> str:

@@ -25,13 +25,19 @@ def sentences(metrics: Metrics) -> list[str]:
 
 
 def headline(metrics: Metrics) -> str:
-    """Say how far off the published method was on molecules that it had not seen."""
+    """Say how far off the published method was on what it had not seen."""
     rows, method = metrics["rows"], metrics["best"]["method"]
-    everything, new = metrics["methods"][method], metrics["not in source"]["methods"][method]
-    return (
+    everything = metrics["methods"][method]
+    said = (
         f"{_start(chosen(metrics))} errs by {number(everything['mae'])} {metrics['unit']} on average on "
-        f"{rows['all']:,} held-out molecules and by less than {number(everything['median'])} on half of them; on the "
-        f"{rows['not in source']:,} that the source does not have, by {number(new['mae'])} and {number(new['median'])}."
+        f"{rows['all']:,} held-out {metrics['of']} and by less than {number(everything['median'])} on half of them"
+    )
+    if metrics["not in source"] is None:
+        return f"{said}."
+    new = metrics["not in source"]["methods"][method]
+    return (
+        f"{said}; on the {rows['not in source']:,} that the source does not have, by {number(new['mae'])} and "
+        f"{number(new['median'])}."
     )
 
 
@@ -52,7 +58,7 @@ def rivals(metrics: Metrics) -> str:
     listed = ", ".join(f"{NAMES[name]} by {number(methods[name]['mae'])} {metrics['unit']}" for name in better)
     return (
         f"Of the other methods these err by less: {listed}; the choice was made inside the training folds, "
-        "without a look at the held-out molecules."
+        "without a look at what was held out."
     )
 
 
@@ -77,11 +83,13 @@ def worth(metrics: Metrics, point: Mapping[str, Any]) -> str:
 
 
 def unseen(metrics: Metrics) -> str:
-    """Say what transfer is worth, with all measurements, on molecules that the source does not have."""
+    """Say what transfer is worth, with all measurements, on what the source does not have."""
     part = metrics["not in source"]
+    if part is None:
+        return f"The source has all of the {metrics['of']}, so nothing tells how well others are predicted."
     errors = part["methods"]["fine-tune"]["mae"], part["methods"]["scratch"]["mae"]
     verdict = _verdict(errors, part["differences"][DIFFERENCE], metrics["unit"])
-    return f"On the {metrics['rows']['not in source']:,} molecules that the source does not have {verdict}"
+    return f"On the {metrics['rows']['not in source']:,} {metrics['of']} that the source does not have {verdict}"
 
 
 def times(point: Mapping[str, Any]) -> str | None:

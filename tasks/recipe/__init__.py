@@ -1,37 +1,47 @@
 """The recipe: one validated YAML file that says what to learn from what, and how to judge it."""
 
+from tasks.recipe.databases import Chemicals, Cmr, Columns, Optimade, Oqmd, Qm9, TableFile
 from tasks.recipe.files import RECIPES, load_recipe, recipe_names
 from tasks.recipe.schema import (
-    Chemicals,
     Data,
     ElemNet,
     Estate,
     Evaluation,
+    FeatureSpec,
+    Fractions,
     Network,
     Pretraining,
     Property,
-    Qm9,
     Recipe,
     Residual,
     Rules,
     Transfer,
 )
+from tasks.recipe.section import Unit
 
 __all__ = [
     "RECIPES",
     "Chemicals",
+    "Cmr",
+    "Columns",
     "Data",
     "ElemNet",
     "Estate",
     "Evaluation",
+    "FeatureSpec",
+    "Fractions",
     "Network",
+    "Optimade",
+    "Oqmd",
     "Pretraining",
     "Property",
     "Qm9",
     "Recipe",
     "Residual",
     "Rules",
+    "TableFile",
     "Transfer",
+    "Unit",
     "load_recipe",
     "recipe_names",
 ]

@@ -1,11 +1,14 @@
 """Finds recipe files and reads them, refusing a wrong one with the field and the reason."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from tasks.errors import MatliftError
+from tasks.passwords import hidden
 from tasks.recipe.schema import Recipe
 
 RECIPES = Path(__file__).parents[2] / "deployments" / "recipes"
@@ -16,11 +19,12 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def load_recipe(recipe: str) -> Recipe:
+def load_recipe(recipe: str, settings: Mapping[str, Any] | None = None) -> Recipe:
     """Read and validate a recipe.
 
     Args:
         recipe: the name of a recipe in `deployments/recipes`, or the path of a YAML file.
+        settings: values of fields to use instead of the file's: {"source.data.at": "oqmd.csv"}.
 
     Raises:
         MatliftError: the file is missing, is not YAML, or a field is wrong; the message names the file and the field.
@@ -32,10 +36,23 @@ def load_recipe(recipe: str) -> Recipe:
         raise MatliftError(f"{path} cannot be read: {error}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date like 2024-99-99 is a ValueError
         raise MatliftError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    for field, value in (settings or {}).items():
+        _set(content, field, value, path)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise MatliftError(f"{path} is not a recipe: {_sentence(error)}.") from error
+
+
+def _set(content: Any, field: str, value: Any, path: Path) -> None:
+    """Set a field of a recipe's content, whose parent must be there."""
+    *parents, name = field.split(".")
+    section = content
+    for parent in parents:
+        section = section.get(parent) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        raise MatliftError(f"{path} has no section {'.'.join(parents) or 'at all'}, so {field} cannot be set.")
+    section[name] = value
 
 
 def _find(recipe: str) -> Path:
@@ -60,4 +77,4 @@ def _complaint(problem: dict[str, object]) -> str:
     place = problem["loc"]
     field = ".".join(str(part) for part in place) if isinstance(place, tuple) and place else "the file"
     shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r})"
-    return f"{field}: {problem['msg']}{shown}"
+    return hidden(f"{field}: {problem['msg']}{shown}")

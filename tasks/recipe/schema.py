@@ -2,60 +2,64 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from ase.data import chemical_symbols
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
+
+from tasks.formulas import ELEMENTS
+from tasks.recipe.databases import Database
+from tasks.recipe.section import Section, Unit
+
+# The first 94 without He, Ne, Ar, Po, At, Rn, Fr, Ra, which OQMD has no compounds of (10.1038/s41598-018-35934-y).
+ELEMNET_ELEMENTS = tuple(
+    element for element in chemical_symbols[1:95] if element not in {"He", "Ne", "Ar", "Po", "At", "Rn", "Fr", "Ra"}
 )
 
 
-class Section(BaseModel):
-    """A part of a recipe: unknown fields are refused, and nothing changes after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 class Property(Section):
-    """The property to predict; source and target must both give it in this unit."""
+    """The property to predict; what source and target give is brought to this unit."""
 
     name: str = Field(description="What is predicted, in words, with its conditions.")
     symbol: str = Field(description="Its symbol, for axes and tables.")
-    unit: Literal["kJ/mol"] = Field(description="Unit of every value, error and figure.")
-
-
-class Qm9(Section):
-    """QM9: B3LYP/6-31G(2df,p) enthalpies of 130,831 molecules (10.1038/sdata.2014.22), from the package qm9pack."""
-
-    database: Literal["qm9"]
-
-
-class Chemicals(Section):
-    """Measured and evaluated gas-phase enthalpies of formation, from the package chemicals."""
-
-    database: Literal["chemicals"]
-    tables: Annotated[tuple[Literal["ATcT", "CRC", "WebBook"], ...], Field(min_length=1)] = Field(
-        description="The tables to read; where several hold a molecule, the value of the first one is taken."
+    unit: Unit = Field(description="Unit of every value, error and figure.")
+    extensive: bool = Field(
+        description="Whether it is a sum over the atoms, as the enthalpy of a molecule is, and not an energy per atom "
+        "or a band gap. The model is a sum over the atoms, or an average over them, plus what the network learns."
     )
 
-
-Database = Annotated[Qm9 | Chemicals, Field(discriminator="database")]
+    @model_validator(mode="after")
+    def _sums_up(self) -> Self:
+        if self.extensive and self.unit in {"kJ/mol/atom", "kcal/mol/atom", "eV/atom", "meV/atom", "K", "degC"}:
+            raise ValueError(f"extensive must be false for a property in {self.unit}")
+        return self
 
 
 class Rules(Section):
     """What the data themselves must satisfy; a row is never rejected for a model's error on it."""
 
-    per_atom: tuple[float, float] = Field(
-        description="Least and greatest value per atom that a molecule can have, in the unit of the property."
+    of: Literal["molecules", "compositions", "dyes"] = Field(
+        default="molecules",
+        description="What a row is: a molecule by its SMILES, a composition by its formula, or a porphyrin dye by its "
+        "atoms and their positions.",
     )
-    duplicates: Literal["lowest", "agree"] = Field(
-        description="Several records of one molecule: keep the lowest (computed isomers that share a graph), or "
-        "keep the first table's if all agree and reject the molecule if not (measurements)."
+    per_atom: tuple[float, float] | None = Field(
+        default=None,
+        description="Least and greatest value per atom that a molecule can have, in the unit of an extensive property.",
+    )
+    between: tuple[float, float] | None = Field(
+        default=None, description="Least and greatest value that a row can have, in the unit of the property."
+    )
+    sentinels: tuple[float, ...] = Field(
+        default=(), description="Numbers by which the database says that it has no value, such as -99999."
+    )
+    outliers: PositiveFloat | None = Field(
+        default=None,
+        description="Greatest distance from the median in units of 1.4826 times the median absolute deviation, over "
+        "all rows that pass the other rules; no such rule if not given.",
+    )
+    duplicates: Literal["lowest", "agree", "median", "weighted"] = Field(
+        description="Several records of one material: keep the lowest (computed polymorphs, isomers that share a "
+        "graph); keep the first table's if all agree and reject the material if not (measurements); take their median; "
+        "or their mean, each weighted by the inverse of its variance (all then need uncertainties)."
     )
     tolerance: PositiveFloat | None = Field(
         default=None,
@@ -65,8 +69,12 @@ class Rules(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.per_atom[0] >= self.per_atom[1]:
-            raise ValueError("per_atom must be [least, greatest]")
+        if not (self.per_atom or self.between):
+            raise ValueError("per_atom or between must say which values are possible")
+        for name in ("per_atom", "between"):
+            limits = getattr(self, name)
+            if limits and limits[0] >= limits[1]:
+                raise ValueError(f"{name} must be [least, greatest]")
         if (self.duplicates == "agree") != (self.tolerance is not None):
             raise ValueError("tolerance belongs to duplicates: agree, and only to it")
         return self
@@ -87,6 +95,30 @@ class Estate(Section):
         description="Add counts of rings by size, of the atoms they share and of conjugated bonds, to which atom types "
         "are blind: the corrections of group additivity (10.1021/cr60259a002)."
     )
+    labels: tuple[str, ...] = Field(
+        default=(), description="Labels of the records that become features, one per value: M, the metal of a dye."
+    )
+
+
+class Fractions(Section):
+    """Elemental fractions of a composition (10.1038/s41598-018-35934-y)."""
+
+    kind: Literal["fractions"]
+    elements: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=ELEMNET_ELEMENTS, description="The elements that a composition may have; ElemNet's 86 if not given."
+    )
+
+    @field_validator("elements")
+    @classmethod
+    def _are_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [element for element in elements if element not in ELEMENTS]:
+            raise ValueError(f"{', '.join(wrong)}: no such element")
+        if len(set(elements)) < len(elements):
+            raise ValueError("each element may stand there once")
+        return elements
+
+
+FeatureSpec = Annotated[Estate | Fractions, Field(discriminator="kind")]
 
 
 class Residual(Section):
@@ -122,7 +154,7 @@ class Pretraining(Section):
     sums: float = Field(
         ge=0,
         description="Rows added that are sums of two or three molecules, per row of the source: they teach the network "
-        "that the property is extensive, which a source of small molecules alone does not.",
+        "that the property is extensive, which a source of small molecules alone does not; 0 if it is not extensive.",
     )
     validation: float = Field(gt=0, lt=0.5, description="Fraction of the molecules kept aside to stop early.")
     patience: PositiveInt = Field(description="Epochs without improvement on the validation rows before it stops.")
@@ -153,7 +185,6 @@ class Evaluation(Section):
         description="Sizes of the training set in the learning curve, in rows; the full size is always added."
     )
     draws: PositiveInt = Field(
-        default=1,
         description="Training sets drawn at each size but the full one, in each fold, if there are rows for so many; "
         "what a few rows teach depends on which they are.",
     )
@@ -168,11 +199,24 @@ class Recipe(Section):
     property: Property
     source: Data
     target: Data
-    features: Estate
+    features: FeatureSpec
     network: Network
     pretraining: Pretraining
     transfer: Transfer
     evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        kinds = {self.source.rules.of, self.target.rules.of}
+        if len(kinds) > 1:
+            raise ValueError("source.rules.of and target.rules.of must be the same")
+        if (self.features.kind == "fractions") != (kinds == {"compositions"}):
+            raise ValueError("features of kind fractions belong to rows that are compositions, and only to them")
+        if kinds == {"compositions"} and self.property.extensive:
+            raise ValueError("property.extensive must be false for compositions: give it per atom")
+        if self.pretraining.sums and not self.property.extensive:
+            raise ValueError("pretraining.sums must be 0 for a property that is not extensive")
+        return self
 
     @field_validator("transfer")
     @classmethod

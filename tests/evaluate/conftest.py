@@ -58,7 +58,7 @@ def make_setting(checkpoint: dict[str, bytes]) -> Callable[..., Setting]:
     """Make the setting of a comparison on a target."""
 
     def make(target: Table, seed: int = 0, sizes: tuple[int, ...] = (30,), folds: int = 3) -> Setting:
-        evaluation = Evaluation(folds=folds, sizes=sizes, seed=seed)
+        evaluation = Evaluation(folds=folds, sizes=sizes, draws=1, seed=seed)
         return Setting(checkpoint["weights.safetensors"], checkpoint["model.json"], target, PLAN, evaluation)
 
     return make

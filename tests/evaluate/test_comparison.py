@@ -219,7 +219,7 @@ def features_in(store: Store, table: Table) -> Features:
     files = {
         "matrix.parquet": to_parquet(pd.DataFrame(table.features, columns=names), dict.fromkeys(names, "1")),
         "rows.parquet": to_parquet(about.join(atoms), numbers),
-        "state.json": json.dumps({"elements": ["C", "H"], **scale.state()}).encode(),
+        "state.json": json.dumps({"of": "molecules", "elements": ["C", "H"], **scale.state()}).encode(),
     }
     store.write(handle, files, 0)
     return handle
@@ -233,8 +233,8 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     known = sorted({*target.keys[:40], "ANOTHER"})
     molecules = to_parquet(pd.DataFrame({"key": known}), {})
     handle = Checkpoint("made-up")
-    store.write(handle, {**checkpoint, "molecules.parquet": molecules}, 0)
-    evaluation = Evaluation(folds=2, sizes=(30, 1000), seed=0)
+    store.write(handle, {**checkpoint, "keys.parquet": molecules}, 0)
+    evaluation = Evaluation(folds=2, sizes=(30, 1000), draws=1, seed=0)
     files = compare(store, handle, features_in(store, target), setting.transfer, evaluation)
 
     assert set(files) == {"metrics.json", "predictions.parquet", "seconds_per_fit.json"}

@@ -11,7 +11,6 @@ from rdkit.Chem.EState import AtomTypes, EStateIndices, Fingerprinter
 from tasks.featurize.estate import ESTATE, TOPOLOGY, TYPES, estate, topology
 from tasks.fetch import chemicals
 from tasks.recipe import Chemicals
-from tasks.tables import from_parquet
 
 MOLECULES = (
     "C",
@@ -71,9 +70,9 @@ def test_columns_are_79_counts_then_79_sums_then_12_counts() -> None:
 @pytest.fixture(scope="module")
 def measured() -> list[str]:
     """The SMILES of all molecules whose enthalpy of formation was measured and that RDKit can read."""
-    raw = chemicals.read(Chemicals(database="chemicals", tables=("ATcT", "CRC", "WebBook")))
+    rows = chemicals.read(Chemicals(database="chemicals", tables=("ATcT", "CRC", "WebBook")), "").rows
     with rdBase.BlockLogs():
-        return [smiles for smiles in from_parquet(raw)["smiles"].dropna().unique() if Chem.MolFromSmiles(smiles)]
+        return [smiles for smiles in rows["smiles"].dropna().unique() if Chem.MolFromSmiles(smiles)]
 
 
 @unhurried

@@ -7,6 +7,7 @@ import pytest
 
 from tasks.errors import MatliftError
 from tasks.fetch import chemicals
+from tasks.fetch.records import pack
 from tasks.recipe import Chemicals
 from tasks.tables import from_parquet, units
 
@@ -15,7 +16,7 @@ DATA = Chemicals(database="chemicals", tables=("ATcT", "CRC", "WebBook"))
 
 @pytest.fixture(scope="module")
 def raw() -> bytes:
-    return chemicals.read(DATA)
+    return pack(chemicals.read(DATA, ""), "kJ/mol")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_every_table_is_read_in_the_order_of_the_recipe(table: pd.DataFrame) -> 
 
 
 def test_only_the_tables_asked_for_are_read() -> None:
-    tables = from_parquet(chemicals.read(Chemicals(database="chemicals", tables=("WebBook", "ATcT"))))["table"]
+    tables = chemicals.read(Chemicals(database="chemicals", tables=("WebBook", "ATcT")), "").rows["table"]
     assert tables.unique().tolist() == ["WebBook", "ATcT"]
 
 
@@ -75,7 +76,7 @@ def test_an_impossible_enthalpy_of_vaporization_makes_no_cycle(table: pd.DataFra
     ],
 )
 def test_formulas_are_freed_of_state_and_parentheses(formula: str, flat: str) -> None:
-    assert chemicals._flat(formula) == flat
+    assert chemicals.flat(formula) == flat
 
 
 def test_the_identity_depends_on_the_tables_asked_for() -> None:
@@ -88,4 +89,4 @@ def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "chemicals" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MatliftError, match=r"ATcT 1\.112 \(g\)\.tsv is missing"):
-        chemicals.read(DATA)
+        chemicals.read(DATA, "")

@@ -1,5 +1,6 @@
 """QM9 is read completely and right, and a broken installation is named."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 
 from tasks.errors import MatliftError
 from tasks.fetch import qm9
+from tasks.fetch.records import pack
 from tasks.recipe import Qm9
 from tasks.tables import from_parquet, units
 
@@ -15,7 +17,7 @@ DATA = Qm9(database="qm9")
 
 @pytest.fixture(scope="module")
 def raw() -> bytes:
-    return qm9.read(DATA)
+    return pack(qm9.read(DATA, ""), "kJ/mol")
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +79,10 @@ def test_the_identity_changes_with_the_files_and_only_with_them(small: Path) -> 
 
 def test_the_package_is_read_but_never_imported(small: Path) -> None:
     assert small.is_dir()
-    assert from_parquet(qm9.read(DATA))["record"].tolist() == ["QM9:1", "QM9:2", "QM9:3"]
+    assert qm9.read(DATA, "").rows["record"].tolist() == ["QM9:1", "QM9:2", "QM9:3"]
 
 
-@pytest.mark.parametrize("ask", [qm9.identity, qm9.read])
+@pytest.mark.parametrize("ask", [qm9.identity, partial(qm9.read, _identity="")])
 def test_a_missing_file_is_named(small: Path, ask: object) -> None:
     (small / "qm9_part2.csv").unlink()
     assert callable(ask)
@@ -92,10 +94,10 @@ def test_a_missing_column_is_named_with_its_file(small: Path) -> None:
     path = small / "qm9_part2.csv"
     path.write_text(path.read_text().replace("Enthalphy_298K_au", "Enthalpy"))
     with pytest.raises(MatliftError, match=r"qm9_part2\.csv cannot be read: .*Enthalphy_298K_au"):
-        qm9.read(DATA)
+        qm9.read(DATA, "")
 
 
 def test_a_file_that_is_no_table_is_named(small: Path) -> None:
     (small / "qm9_part1.csv").write_bytes(b"")
     with pytest.raises(MatliftError, match=r"qm9_part1\.csv cannot be read"):
-        qm9.read(DATA)
+        qm9.read(DATA, "")

@@ -47,7 +47,7 @@ def test_the_error_told_is_that_of_the_rows_kept_aside(make: Callable[..., Table
 def test_the_checkpoint_names_the_molecules_it_has_seen(make: Callable[..., Table]) -> None:
     table = make(60, 0)
     files = pretrain_network(table, SMALL, QUICK, "kJ/mol")
-    assert from_parquet(files["molecules.parquet"])["key"].tolist() == sorted(table.keys)
+    assert from_parquet(files["keys.parquet"])["key"].tolist() == sorted(table.keys)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(make: Callable[..., Table]) -> None:

@@ -54,7 +54,7 @@ def _make_comparison(scales: dict[int | None, tuple[float, float]] = SCALES) -> 
             )
     in_source = random.random(ROWS) < 0.3
     full = [outcome for outcome in outcomes if outcome.job.size is None]
-    metrics = {"unit": "kJ/mol", **summarise(outcomes, target, in_source, seed=0)}
+    metrics = {"unit": "kJ/mol", "of": "molecules", **summarise(outcomes, target, in_source, seed=0)}
     return Compared(metrics, predictions_table(full, target, in_source))
 
 

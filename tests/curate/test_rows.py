@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.curate.molecules import Curated, curate_file, curate_molecules
-from tasks.fetch.records import pack
+from tasks.curate.rows import Curated, curate_file, curate_rows
+from tasks.fetch.records import Records
+from tasks.fetch.records import pack as pack_records
 from tasks.recipe import Rules
 from tasks.tables import from_parquet, units
 
@@ -25,8 +26,12 @@ def records(*rows: tuple[str | None, float] | dict[str, object]) -> pd.DataFrame
     return from_parquet(pack(frame))
 
 
+def pack(frame: pd.DataFrame) -> bytes:
+    return pack_records(Records(frame, "kJ/mol"), "kJ/mol")
+
+
 def curated(raw: pd.DataFrame, rules: Rules = AGREE, elements: list[str] | None = None) -> Curated:
-    return curate_molecules(raw, rules, elements, "kJ/mol")
+    return curate_rows(raw, rules, elements, "kJ/mol")
 
 
 def reasons(result: Curated) -> dict[str, str]:
@@ -56,8 +61,8 @@ def test_an_accepted_row_has_its_identity() -> None:
         ("C[NH3+]", "charged", "Its charge is +1."),
         ("[CH3]", "radical", "Its unpaired or missing electrons: 1."),
         ("C[C]C", "radical", "Its unpaired or missing electrons: 2."),
-        ("CCl", "foreign element", "It has Cl, which the source never has."),
-        ("C[Si](C)(C)Cl", "foreign element", "It has Cl, Si, which the source never has."),
+        ("CCl", "foreign element", "It has Cl, which the source or the features do not have."),
+        ("C[Si](C)(C)Cl", "foreign element", "It has Cl, Si, which the source or the features do not have."),
     ],
 )
 def test_what_is_no_molecule_to_learn_from_is_rejected(smiles: str | None, reason: str, detail: str) -> None:
@@ -102,7 +107,7 @@ def test_a_cycle_that_does_not_close_is_rejected(column: str, way: str) -> None:
     result = curated(raw)
     assert reasons(result) == {"A:1": "cycle does not close"}
     assert result.rejected["detail"].item() == (
-        f"A gives -80.0 kJ/mol, but -59.9 by way of the {way}: 20.1 apart, more than 20."
+        f"A gives -80 kJ/mol, but -59.9 by way of the {way}: 20.1 apart, more than 20."
     )
     assert reasons(curated(raw, LOWEST)) == {}
 
@@ -117,7 +122,7 @@ def test_records_that_agree_leave_the_one_of_the_first_table() -> None:
     assert result.rows["record"].tolist() == ["A:0"]
     assert reasons(result) == {"A:1": "duplicate", "A:2": "duplicate"}
     assert result.rejected["detail"].iloc[0] == (
-        "A:0 is the same molecule; WebBook -70.0, ATcT -74.5, CRC -74.6 kJ/mol agree, the first one is kept."
+        "A:0 is the same molecule; WebBook -70, ATcT -74.5, CRC -74.6 kJ/mol agree, the first one is kept."
     )
 
 
@@ -131,7 +136,7 @@ def test_records_that_disagree_are_all_rejected() -> None:
     result = curated(raw)
     assert set(reasons(result).values()) == {"records disagree"}
     assert result.rows["formula"].tolist() == ["C2H6"]
-    assert set(result.rejected["detail"]) == {"ATcT -74.5, CRC -90.0, WebBook -110.0 kJ/mol: 35.5 apart, more than 20."}
+    assert set(result.rejected["detail"]) == {"ATcT -74.5, CRC -90, WebBook -110 kJ/mol: 35.5 apart, more than 20."}
 
 
 def test_a_rejected_record_has_no_say_in_whether_the_others_agree() -> None:
@@ -150,7 +155,7 @@ def test_of_computed_isomers_of_one_skeleton_the_lowest_is_kept() -> None:
     assert sorted(result.rows["record"]) == ["A:1", "A:3"]
     assert result.rejected["detail"].tolist() == [
         "A:1 has the same skeleton and -11.4 kJ/mol, which is not above -7.1.",
-        "A:1 has the same skeleton and -11.4 kJ/mol, which is not above -3.0.",
+        "A:1 has the same skeleton and -11.4 kJ/mol, which is not above -3.",
     ]
 
 
@@ -165,7 +170,13 @@ def test_the_files_of_a_snapshot_carry_units_and_counts() -> None:
     assert units(files["rows.parquet"]) == {"value": "kJ/mol", "uncertainty": "kJ/mol"}
     assert units(files["rejected.parquet"]) == {"value": "kJ/mol"}
     report = pd.read_json(pd.io.common.BytesIO(files["report.json"]), typ="series").to_dict()
-    assert report == {"rows": 3, "accepted": 2, "rejected": {"charged": 1}, "elements": ["C", "H", "N", "O"]}
+    assert report == {
+        "of": "molecules",
+        "rows": 3,
+        "accepted": 2,
+        "rejected": {"charged": 1},
+        "elements": ["C", "H", "N", "O"],
+    }
 
 
 def test_nothing_but_rejected_rows_is_a_snapshot_too() -> None:

@@ -1,0 +1,122 @@
+"""Chemical formulas: what they say, exactly, and one name for all that say the same."""
+
+import math
+import re
+import unicodedata
+from fractions import Fraction
+from functools import cache
+
+from ase.data import chemical_symbols
+
+from tasks.errors import MatliftError
+
+ELEMENTS = frozenset(chemical_symbols[1:])
+
+NUMBER = r"\d+(?:\.\d+)?|\.\d+"
+TOKEN = re.compile(rf"(?P<symbol>[A-Z][a-z]?)|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<number>{NUMBER})")
+CLOSING = {"(": ")", "[": "]", "{": "}"}
+ADDENDS = re.compile(r"[·•∙⋅*]")  # between the parts of a hydrate
+WATER = re.compile(r"(?<![A-Za-z)\]}.]0)\.(?=(?:\d+\.)?\d*H2O$)")  # CuSO4.5H2O, which nobody means as O4.5
+
+Amounts = dict[str, Fraction]
+
+
+@cache
+def amounts(formula: str) -> Amounts:
+    """Return how many atoms of each element a formula has, exactly: {"Ca": 1, "N": 2, "O": 6} of Ca(NO3)2.
+
+    Brackets of three kinds, decimal numbers (Zn0.15Ga0.85As), subscripts (H₂O) and hydrates (CuSO4·5H2O, and with a
+    dot before water: CuSO4.5H2O) are read; charges, states, isotopes and variables are not.
+
+    Raises:
+        MatliftError: it is no such formula; the message says where it ends to be one.
+    """
+    text = unicodedata.normalize("NFKC", ADDENDS.sub("·", formula)).replace(" ", "")
+    total: Amounts = {}
+    for part in WATER.sub("·", text).split("·"):
+        match = re.match(NUMBER, part)
+        factor = Fraction(match[0]) if match else Fraction(1)
+        _add(total, _part(part[match.end() if match else 0 :], formula), factor)
+    found = {element: amount for element, amount in total.items() if amount}
+    if not found:
+        raise MatliftError(f"“{formula}” is not a chemical formula: it has no atoms")
+    return found
+
+
+def reduced(formula: str) -> str:
+    """Return the name of a composition: the least whole numbers of atoms, in Hill's order; Ga17As17Se3Zn3, say.
+
+    Raises:
+        MatliftError: it is no formula.
+    """
+    parts = amounts(formula)
+    scale = Fraction(math.lcm(*(amount.denominator for amount in parts.values())))
+    numbers = {element: int(amount * scale) for element, amount in parts.items()}
+    divisor = math.gcd(*numbers.values())
+    return "".join(
+        f"{element}{numbers[element] // divisor if numbers[element] != divisor else ''}" for element in hill(numbers)
+    )
+
+
+def atoms(formula: str) -> float:
+    """Return how many atoms a formula has.
+
+    Raises:
+        MatliftError: it is no formula.
+    """
+    return float(sum(amounts(formula).values()))
+
+
+def hill(elements: Amounts | dict[str, int]) -> list[str]:
+    """Return elements in Hill's order: carbon, hydrogen, then the others by name; without carbon all by name."""
+    first = [element for element in ("C", "H") if element in elements] if "C" in elements else []
+    return first + sorted(set(elements) - set(first))
+
+
+def _part(text: str, formula: str) -> Amounts:
+    """Return the amounts of a formula without addends."""
+    levels: list[tuple[str, Amounts]] = [("", {})]
+    last: Amounts = {}  # what a number behind it multiplies
+    place = 0
+    while place < len(text):
+        token = TOKEN.match(text, place)
+        if token is None:
+            raise _unreadable(formula, f"“{text[place:]}” makes no sense there")
+        place = token.end()
+        if symbol := token["symbol"]:
+            if symbol not in ELEMENTS:
+                raise _unreadable(formula, f"{symbol} is no element")
+            last = _flush(levels, last, {symbol: Fraction(1)})
+        elif token["open"]:
+            last = _flush(levels, last, {})
+            levels.append((token["open"], {}))
+        elif token["close"]:
+            _flush(levels, last, {})
+            bracket, last = levels.pop()
+            if not levels or CLOSING[bracket] != token["close"]:
+                raise _unreadable(formula, f"{token['close']} closes nothing")
+        else:
+            if not last:
+                raise _unreadable(formula, f"nothing stands before the number {token['number']}")
+            _add(levels[-1][1], last, Fraction(token["number"]))
+            last = {}
+    _flush(levels, last, {})
+    if len(levels) > 1:
+        raise _unreadable(formula, f"{levels[-1][0]} is not closed")
+    return levels[0][1]
+
+
+def _flush(levels: list[tuple[str, Amounts]], last: Amounts, following: Amounts) -> Amounts:
+    """Add what no number multiplies, and return what a number may multiply next."""
+    _add(levels[-1][1], last, Fraction(1))
+    return following
+
+
+def _add(total: Amounts, part: Amounts, factor: Fraction) -> None:
+    """Add a part, so many times, to a total."""
+    for element, amount in part.items():
+        total[element] = total.get(element, Fraction(0)) + amount * factor
+
+
+def _unreadable(formula: str, why: str) -> MatliftError:
+    return MatliftError(f"“{formula}” is not a chemical formula: {why}")
