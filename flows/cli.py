@@ -1,4 +1,4 @@
-"""The command line: `matlift run`, `matlift recipes`, `matlift ls` and `matlift store`."""
+"""The command line: `matlift run`, `matlift land`, `matlift recipes`, `matlift ls` and `matlift store`."""
 
 import argparse
 import os
@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tasks.errors import MatliftError
 from tasks.recipe import load_recipe, recipe_names
@@ -54,9 +57,29 @@ def _parser() -> argparse.ArgumentParser:
         help="s3://bucket/prefix, reached as AWS_ENDPOINT_URL and the AWS credentials in the environment say; without "
         "it (and without MATLIFT_STORE) the embedded server keeps it in .matlift/",
     )
-    run = commands.add_parser("run", parents=[store], help="train, compare and publish")
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        type=_setting,
+        default=[],
+        dest="settings",
+        help="use another value than the recipe's, source.data.at=oqmd.csv say; may be given several times",
+    )
+    run = commands.add_parser("run", parents=[store, settings], help="train, compare and publish")
     run.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
     run.set_defaults(command=_run)
+    landing = commands.add_parser("land", parents=[store, settings], help="add measurements to a recipe's target")
+    landing.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="CSV, Parquet or Excel: a path, a URL or an s3:// URL; without it all files below "
+        "landing/RECIPE/inbox/ of the store",
+    )
+    landing.add_argument("--recipe", required=True, help="a recipe's name, or a YAML file")
+    landing.set_defaults(command=_land)
     recipes = commands.add_parser("recipes", help="list the recipes")
     recipes.set_defaults(command=_recipes)
     listing = commands.add_parser("ls", parents=[store], help="list published bundles and their files")
@@ -67,23 +90,54 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    """Return field and value of FIELD=VALUE, in which the value is YAML."""
+    field, equals, value = text.partition("=")
+    if not (field and equals):
+        raise argparse.ArgumentTypeError(f"{text} is not FIELD=VALUE")
+    try:
+        return field, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"the value of {field} is not valid YAML") from error
+
+
 def _run(options: argparse.Namespace) -> None:
     """Run the pipeline; a wrong recipe or store is refused before anything heavy is loaded."""
-    plan = load_recipe(options.recipe)
-    for name, value in PREFECT.items():
-        os.environ.setdefault(name, value)
+    settings = dict(options.settings)
+    plan = load_recipe(options.recipe, settings)
     with _store(options.store):
+        _prepare_prefect()
         from flows.display import Display  # noqa: PLC0415 -- after PREFECT is set
         from flows.retrain import retrain  # noqa: PLC0415
 
-        _reach_prefect()
         with Display(plan) as display:
-            bundle = retrain(options.recipe)
+            bundle = retrain(options.recipe, settings)
         display.finish(bundle)
 
 
-def _reach_prefect() -> None:
-    """Make sure that the Prefect server answers that the settings name, if they name one."""
+def _land(options: argparse.Namespace) -> None:
+    """Land measurements; fails only if no file could be used."""
+    settings = dict(options.settings)
+    plan = load_recipe(options.recipe, settings)
+    with _store(options.store):
+        _prepare_prefect()
+        from flows.display import show_arrival  # noqa: PLC0415 -- after PREFECT is set
+        from flows.land import land  # noqa: PLC0415
+
+        arrival = land(options.recipe, options.files, settings)
+        if not arrival.files:
+            raise MatliftError(
+                f"nothing lies in {os.environ['MATLIFT_STORE']}/landing/{plan.name}/inbox: put files there, or name one"
+            )
+        if not any(file.landing for file in arrival.files):
+            raise MatliftError("; ".join(file.refusal for file in arrival.files if file.refusal))
+        show_arrival(arrival, plan)
+
+
+def _prepare_prefect() -> None:
+    """Set what Prefect reads when it is imported, and make sure that its server answers, if the settings name one."""
+    for name, value in PREFECT.items():
+        os.environ.setdefault(name, value)
     import httpx  # noqa: PLC0415 -- after PREFECT is set
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 

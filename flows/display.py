@@ -1,7 +1,8 @@
-"""What a run shows on the terminal: progress while it works, and at the end one table."""
+"""What a run shows on the terminal: progress while it works, and at the end one table; and what a landing led to."""
 
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,12 +12,19 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tasks.handles import Bundle
+from flows.land import Arrival
+from tasks.fetch.files import file_name
+from tasks.handles import Bundle, Snapshot
+from tasks.land import Fates, Landed
 from tasks.progress import Progress as Report
 from tasks.progress import listening
 from tasks.publish import sentences
+from tasks.publish.words import number, places, signed
 from tasks.recipe import Recipe
-from tasks.store import connect
+from tasks.store import Store, connect
+from tasks.tables import from_parquet
+
+SHOWN = 5  # rejected rows of a landed file
 
 
 class Display:
@@ -81,6 +89,67 @@ def _methods(metrics: dict[str, Any]) -> Table:
         spread = np.std(row["mae_per_fold"], ddof=1)
         seconds = metrics["seconds_per_fit"][name]
         table.add_row(
-            name, f"{row['mae']:.1f} ± {spread:.1f}", f"{row['median']:.1f}", f"{row['rmse']:.1f}", f"{seconds:.1f}"
+            name,
+            f"{number(row['mae'])} ± {signed(spread, places(row['mae']))}",
+            number(row["median"]),
+            number(row["rmse"]),
+            f"{seconds:.1f}",
         )
     return table
+
+
+def show_arrival(arrival: Arrival, plan: Recipe) -> None:
+    """Show what became of landed files, their first rejected rows, and how the target's snapshot has changed."""
+    console, store = Console(), connect()
+    fates: Sequence[Fates | None] = arrival.fates or [None] * len(arrival.files)
+    every = list(zip(arrival.files, fates, strict=True))
+    table = Table(title="Landed", title_justify="left")
+    table.add_column("file")
+    for column in ("rows", "good", "rejected", "in the snapshot", "already known", "left out"):
+        table.add_column(column, justify="right")
+    for file, fate in every:
+        table.add_row(file_name(file.location), *_counts(file, fate))
+    console.print(table)
+    for file, fate in every:
+        for sentence in _remarks(file, fate, store):
+            console.print(f"• {file_name(file.location)}{sentence}", highlight=False)
+    if arrival.before is None or arrival.after is None:
+        console.print(f"There is no new snapshot: {arrival.obstacle}", highlight=False)
+        return
+    before, after = (_rows(store, snapshot) for snapshot in (arrival.before, arrival.after))
+    console.print(f"Target of {plan.name}: {before:,} rows before, {after:,} now: {arrival.after}", highlight=False)
+
+
+def _counts(file: Landed, fate: Fates | None) -> list[str]:
+    """Return how many rows of a file are good, and what became of them in the snapshot."""
+    if file.landing is None:
+        return ["-"] * 6
+    judged = [file.report["rows"], file.report["good"], sum(file.report["rejected"].values())]
+    found = [fate.used, fate.known, sum(fate.left_out.values())] if fate else ["-"] * 3
+    return [str(count) for count in judged + found]
+
+
+def _remarks(file: Landed, fate: Fates | None, store: Store) -> list[str]:
+    """Return what is to be said of a file beside its numbers."""
+    if file.landing is None:
+        return [f" was not landed: {file.refusal}"]
+    remarks = [f": {file.already}"] if file.already else []
+    if unused := file.report["columns not used"]:
+        remarks.append(f": not used: {', '.join(unused)}")
+    if fate and fate.left_out:
+        remarks.append(f": left out of the snapshot: {_listed(fate.left_out)}")
+    if file.report["rejected"]:
+        place = f"{store.url}/{file.landing.path}/rejected.parquet"
+        remarks.append(f": rejected: {_listed(file.report['rejected'])}; all in {place}, the first of them:")
+    rejected = from_parquet(store.read(file.landing, "rejected.parquet"))
+    return remarks + [f" row {row.row}: {row.reason}. {row.detail}" for row in rejected.head(SHOWN).itertuples()]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+
+
+def _rows(store: Store, snapshot: Snapshot) -> int:
+    """Return how many rows a snapshot has."""
+    rows: int = json.loads(store.read(snapshot, "report.json"))["accepted"]
+    return rows

@@ -1,0 +1,95 @@
+"""The NIST-JANAF Thermochemical Tables: one text file per substance and phase at janaf.nist.gov."""
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pandas as pd
+from ase.data import chemical_symbols
+
+from tasks.errors import MatliftError
+from tasks.fetch.files import PATIENCE, number
+from tasks.progress import report
+
+SERVICE = "https://janaf.nist.gov"
+CONNECTIONS = 4  # at once: it is a small public server
+LINK = re.compile(r'href="(?:[^"]*/)?([A-Z][a-z]?-\d+)\.html"', re.IGNORECASE)
+TITLE = re.compile(r"(?P<name>.*)\t(?P<formula>.*)\((?P<phase>[^()]*)\)\s*")
+ROOM = "298.15"  # K
+
+# Phases as the titles of the tables have them. Reference states (ref) are left out: they are zero by definition.
+PHASES = {"Hfs": {"cr", "cr,l"}, "Hfl": {"l"}, "Hfg": {"g"}}
+
+
+def identity() -> str:
+    """Return what identifies the tables: the SHA-256 of the list of them, since they have not changed since 1998.
+
+    Raises:
+        MatliftError: the service cannot be read.
+    """
+    with _client() as client:
+        return hashlib.sha256(" ".join(_tables(client)).encode()).hexdigest()
+
+
+def read(value: str) -> pd.DataFrame:
+    """Return the enthalpies of formation of one phase at 298.15 K, kJ/mol, by the number of the table: Al-096, say.
+
+    The form of the text files was checked against copies of them: a title of name and formula with phase, a line of
+    column names, then one line per temperature, the sixth number being the enthalpy of formation. That the page
+    `tables/<element>-index.html` links to an element's tables was taken from the description of others, not seen.
+    That of a liquid is often extrapolated below its melting point.
+
+    Args:
+        value: Hfs, Hfl or Hfg.
+
+    Raises:
+        MatliftError: the service cannot be read, or a file is not as described; the message names it.
+    """
+    with _client() as client, ThreadPoolExecutor(CONNECTIONS) as pool:
+        tables = _tables(client)
+        rows = []
+        for done, found in enumerate(pool.map(lambda table: _row(table, _get(client, f"tables/{table}.txt")), tables)):
+            report("fetch janaf", done + 1, len(tables))
+            rows.append(found)
+    frame = pd.DataFrame(rows, columns=["table", "name", "formula", "phase", "value", "uncertainty", "smiles"])
+    return frame[frame["phase"].isin(PHASES[value])].set_index("table")
+
+
+def _client() -> httpx.Client:
+    """Return a client of the service."""
+    limits = httpx.Limits(max_connections=CONNECTIONS)
+    transport = httpx.HTTPTransport(retries=3, limits=limits)
+    return httpx.Client(base_url=SERVICE, timeout=PATIENCE, follow_redirects=True, transport=transport)
+
+
+def _tables(client: httpx.Client) -> list[str]:
+    """Return the numbers of all tables."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        pages = pool.map(lambda symbol: _get(client, f"tables/{symbol}-index.html"), chemical_symbols[1:93])
+        found = sorted({table for page in pages for table in LINK.findall(page)})
+    if not found:
+        raise MatliftError(f"{SERVICE} lists no tables where it did: name a file of its values instead")
+    return found
+
+
+def _get(client: httpx.Client, path: str) -> str:
+    """Return a text of the service, nothing if there is none."""
+    try:
+        answer = client.get(path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return ""
+        return answer.raise_for_status().text
+    except httpx.HTTPError as error:
+        raise MatliftError(f"{SERVICE}/{path} cannot be read: {error or type(error).__name__}") from error
+
+
+def _row(table: str, text: str) -> tuple[str, str, str, str, float | None, None, None]:
+    """Return what a table says: number, name, formula, phase, enthalpy of formation; it has none at some substances."""
+    lines = text.splitlines()
+    title = TITLE.fullmatch(lines[0]) if lines else None
+    if title is None:
+        raise MatliftError(f"{SERVICE}/tables/{table}.txt is not a table: its first line is {lines[:1]}")
+    cells = next((line.split("\t") for line in lines if line.split("\t")[0] == ROOM), [])
+    value = number(cells[5]) if len(cells) > 5 else None
+    return table, title["name"], title["formula"], title["phase"], value, None, None
