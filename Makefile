@@ -8,17 +8,23 @@ RECIPE ?= qm9-webbook
 run: .venv/ready
 	$(BIN)/matlift run $(RECIPE)
 
-test: .venv/ready
+test: .venv/test
 	$(BIN)/python -m pytest
 
-lint: .venv/ready
+lint: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	$(PIP) .
+	touch $@
+
+.venv/test: .venv/ready
+	$(PIP) ".[test]"
 	touch $@
 
 clean:

@@ -152,3 +152,18 @@ class Place:
                 f"/{key}".removeprefix(f"{bucket}/"): File(s3.cat_file(key), about["LastModified"])
                 for key, about in found.items()
             }
+
+
+Files = dict[str, File]
+
+
+def bundle(files: Files, recipe: str = "cheap") -> dict[str, bytes]:
+    """Return the files of a recipe's latest bundle."""
+    folder = json.loads(files[f"bundles/{recipe}/latest.json"].data)["path"] + "/"
+    return {path.removeprefix(folder): file.data for path, file in files.items() if path.startswith(folder)}
+
+
+def metrics(files: Files, recipe: str = "cheap") -> dict[str, Any]:
+    """Return the metrics of a recipe's latest bundle."""
+    content: dict[str, Any] = json.loads(bundle(files, recipe)["metrics.json"])
+    return content

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 import pytest
-from places import Ended, File, Place, cheap_recipe
+from places import Ended, Files, Place, bundle, cheap_recipe, metrics
 from safetensors.numpy import load
 
 from tasks.publish import sentences
+from tasks.publish.words import number
 
-Files = dict[str, File]
 Places = Callable[[str], Place]
 
 METHODS = {"scratch", "direct", "featurizer", "fine-tune", "mean", "ridge", "boosted trees"}
@@ -52,18 +52,6 @@ def kinds(paths: set[str]) -> dict[str, int]:
     """Count objects by kind."""
     found = [path.partition("/")[0] for path in paths]
     return {kind: found.count(kind) for kind in found}
-
-
-def bundle(files: Files) -> dict[str, bytes]:
-    """Return the files of the bundle that is the latest."""
-    folder = json.loads(files[LATEST].data)["path"] + "/"
-    return {path.removeprefix(folder): file.data for path, file in files.items() if path.startswith(folder)}
-
-
-def metrics(files: Files) -> dict[str, Any]:
-    """Return the metrics of the bundle that is the latest."""
-    content: dict[str, Any] = json.loads(bundle(files)["metrics.json"])
-    return content
 
 
 def reseeded() -> dict[str, Any]:
@@ -165,7 +153,7 @@ def test_a_run_shows_the_methods_the_findings_and_the_bundle(finished: Outcome) 
     assert (ended.status, ended.complained) == (0, [])
     found = metrics(files)
     for name in METHODS:
-        assert f"│ {name} │ {found['methods'][name]['mae']:.1f} ± " in ended.said
+        assert f"│ {name} │ {number(found['methods'][name]['mae'])} ± " in ended.said
     for sentence in sentences(found):
         assert f"• {sentence}" in ended.said
     assert ended.said.endswith(f"Bundle: s3://matlift/{json.loads(files[LATEST].data)['path']}")
@@ -300,7 +288,7 @@ def test_a_wrong_recipe_is_refused_at_once(recipe: dict[str, Any] | str, reason:
 def test_a_missing_recipe_is_refused_at_once(place: Places) -> None:
     empty = place("empty")
     (empty.folder / "recipe.yaml").unlink()
-    assert "no recipe named recipe.yaml and no such file; the recipes are qm9-webbook" in refused(empty.run())
+    assert "no recipe named recipe.yaml and no such file; the recipes are band-gap, " in refused(empty.run())
 
 
 def test_a_store_out_of_reach_is_one_sentence(place: Places) -> None:

@@ -1,0 +1,52 @@
+"""The recipes for compositions and dyes run end to end on the tables of the shared folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from places import Place, bundle, metrics
+
+from tasks.recipe import RECIPES
+
+Places = Callable[[str], Place]
+
+# What makes a recipe cheap; all rows are read and judged.
+CHEAP: dict[str, dict[str, Any]] = {
+    "network": {"width": 16, "blocks": 1},
+    "pretraining": {"epochs": 1, "batch": 4096},
+    "transfer": {"epochs": 2, "scratch_epochs": 2, "freeze": [0, 2]},
+    "evaluation": {"folds": 2, "sizes": [50], "draws": 1},
+}
+FILES = {
+    "formation-energy": ("oqmd/formation_energy.csv", "experiment/formation_energy.csv"),
+    "porphyrin": ("cmr/dssc-sample.db", "cmr/dssc-sample.db"),
+}
+WORDS = {
+    "formation-energy": ("compositions", "eV/atom", "doi:10.1038/npjcompumats.2015.10"),
+    "porphyrin": ("dyes", "eV", "doi:10.1039/C3CP54050B"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_recipe_runs_on_local_files_and_its_bundle_says_what_it_was_made_from(
+    name: str, shared_data: Path, place: Places
+) -> None:
+    content = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    for section, values in CHEAP.items():
+        content[section] |= values
+    here = place(name)
+    here.write(content)
+    source, target = (shared_data / file for file in FILES[name])
+    ended = here.run("--set", f"source.data.at={source}", "--set", f"target.data.at={target}")
+    assert (ended.status, ended.complained) == (0, [])
+    of, unit, citation = WORDS[name]
+    files = here.files()
+    found = metrics(files, name)
+    assert (found["of"], found["unit"]) == (of, unit)
+    assert found["methods"]["fine-tune"]["mae"] < 2 * found["methods"]["mean"]["mae"]
+    assert f"held-out {of}" in ended.said
+    made = bundle(files, name)
+    assert citation in made["README.md"].decode()
+    assert yaml.safe_load(made["recipe.yaml"])["source"]["data"]["at"] == str(source)
