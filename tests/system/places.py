@@ -167,3 +167,15 @@ def metrics(files: Files, recipe: str = "cheap") -> dict[str, Any]:
     """Return the metrics of a recipe's latest bundle."""
     content: dict[str, Any] = json.loads(bundle(files, recipe)["metrics.json"])
     return content
+
+
+def refused(ended: Ended) -> str:
+    """Return the one sentence with which a run failed."""
+    assert (ended.status, len(ended.complained)) == (1, 1), ended
+    assert ended.complained[0].startswith("matlift: ")
+    return ended.complained[0]
+
+
+def objects(files: Files) -> set[str]:
+    """Return the objects that readers see: those with a manifest."""
+    return {path.removesuffix("/manifest.json") for path in files if path.endswith("/manifest.json")}

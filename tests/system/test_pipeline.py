@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 import pytest
-from places import Ended, Files, Place, bundle, cheap_recipe, metrics
+from places import Ended, Files, Place, bundle, cheap_recipe, metrics, objects, refused
 from safetensors.numpy import load
 
 from tasks.publish import sentences
@@ -41,11 +40,6 @@ class Dashboard(NamedTuple):
     run: dict[str, Any]
     tasks: list[dict[str, Any]]
     artifacts: list[dict[str, Any]]
-
-
-def objects(files: Files) -> set[str]:
-    """Return the objects that readers see: those with a manifest."""
-    return {path.removesuffix("/manifest.json") for path in files if path.endswith("/manifest.json")}
 
 
 def kinds(paths: set[str]) -> dict[str, int]:
@@ -139,13 +133,6 @@ def fill(disk: Path) -> Path:
                 file.write(bytes(100_000))
         except OSError:
             return ballast
-
-
-def refused(ended: Ended) -> str:
-    """Return the one sentence with which a run failed."""
-    assert (ended.status, len(ended.complained)) == (1, 1), ended
-    assert ended.complained[0].startswith("matlift: ")
-    return ended.complained[0]
 
 
 def test_a_run_shows_the_methods_the_findings_and_the_bundle(finished: Outcome) -> None:
@@ -264,43 +251,3 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_nothing_is_half_published(
     files = small.files()
     assert objects(files) == objects(finished.files)
     assert files[LATEST].data == finished.files[LATEST].data
-
-
-@pytest.mark.parametrize(
-    ("recipe", "reason"),
-    [
-        (cheap_recipe() | {"colour": "blue"}, "colour: Extra inputs are not permitted (got 'blue')"),
-        (cheap_recipe() | {"evaluation": {"folds": 1, "sizes": [], "seed": 0}}, "evaluation.folds: "),
-        (cheap_recipe() | {"network": {"kind": "residual", "width": 16}}, "network.residual.blocks: Field required"),
-        ("name: [cheap", "recipe.yaml is not valid YAML: "),
-    ],
-    ids=["unknown field", "wrong value", "missing field", "not YAML"],
-)
-def test_a_wrong_recipe_is_refused_at_once(recipe: dict[str, Any] | str, reason: str, place: Places) -> None:
-    wrong = place("wrong")
-    wrong.write(recipe)
-    start = time.monotonic()
-    assert reason in refused(wrong.run())
-    assert time.monotonic() - start < 10
-    assert not (wrong.folder / ".matlift").exists()
-
-
-def test_a_missing_recipe_is_refused_at_once(place: Places) -> None:
-    empty = place("empty")
-    (empty.folder / "recipe.yaml").unlink()
-    assert "no recipe named recipe.yaml and no such file; the recipes are band-gap, " in refused(empty.run())
-
-
-def test_a_store_out_of_reach_is_one_sentence(place: Places) -> None:
-    alone = place("alone")
-    credentials = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
-    ended = alone.run("--store", "s3://x-bucket/y", AWS_ENDPOINT_URL="http://127.0.0.1:9", **credentials)
-    assert "the store s3://x-bucket/y does not answer at http://127.0.0.1:9 " in refused(ended)
-    assert not (alone.folder / ".matlift").exists()
-
-
-def test_a_prefect_server_out_of_reach_is_one_sentence(place: Places) -> None:
-    alone = place("alone")
-    sentence = refused(alone.run(PREFECT_API_URL="http://127.0.0.1:9/api"))
-    assert "Prefect's server does not answer at http://127.0.0.1:9/api" in sentence
-    assert not objects(alone.files())
