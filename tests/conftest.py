@@ -11,6 +11,11 @@ from tasks.seaweed import embedded
 from tasks.store import Store
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest file, which takes as long as all others; the fast ones run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
 @pytest.fixture(scope="session")
 def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an embedded object store, whose address and credentials are in the environment."""
