@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
 
@@ -53,9 +54,13 @@ def reduced(formula: str) -> str:
     scale = Fraction(math.lcm(*(amount.denominator for amount in parts.values())))
     numbers = {element: int(amount * scale) for element, amount in parts.items()}
     divisor = math.gcd(*numbers.values())
-    return "".join(
-        f"{element}{numbers[element] // divisor if numbers[element] != divisor else ''}" for element in hill(numbers)
-    )
+    return written({element: number // divisor for element, number in numbers.items()})
+
+
+def written(counts: Mapping[str, int]) -> str:
+    """Return the formula of so many atoms of each element, in Hill's order; elements without atoms are left out."""
+    parts = {element: count for element, count in counts.items() if count}
+    return "".join(f"{element}{parts[element] if parts[element] > 1 else ''}" for element in hill(parts))
 
 
 def atoms(formula: str) -> float:
@@ -67,10 +72,11 @@ def atoms(formula: str) -> float:
     return float(sum(amounts(formula).values()))
 
 
-def hill(elements: Amounts | dict[str, int]) -> list[str]:
+def hill(elements: Iterable[str]) -> list[str]:
     """Return elements in Hill's order: carbon, hydrogen, then the others by name; without carbon all by name."""
-    first = [element for element in ("C", "H") if element in elements] if "C" in elements else []
-    return first + sorted(set(elements) - set(first))
+    names = set(elements)
+    first = [element for element in ("C", "H") if element in names] if "C" in names else []
+    return first + sorted(names - set(first))
 
 
 def _part(text: str, formula: str) -> Amounts:

@@ -1,10 +1,14 @@
 """Fixtures that several test modules share."""
 
+import json
 import os
+import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tasks.seaweed import embedded
@@ -33,12 +37,34 @@ def store(store_server: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 32 MiB."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    order = [str(mount), "-t", "tmpfs", "-o", "size=32m", "matlift-test", str(tmp_path)]
+    if not mount or not umount or subprocess.run(order, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here: that needs root on Linux")
+    yield tmp_path
+    subprocess.run([umount, str(tmp_path)], check=True)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of published tables that are too large to live here; the tests that need it are skipped without it."""
+    """The folder of public tables that are too large to live here; the tests that need it are skipped without it."""
     beside = Path(__file__).parents[2] / "shared"
-    places = [Path(place) for place in (os.environ.get("MATLIFT_SHARED"), beside, "/work/shared") if place]
-    for place in places:
-        if (place / "data").is_dir():
-            return place / "data"
-    pytest.skip(f"no shared data in {', '.join(map(str, places))}: set MATLIFT_SHARED to the folder that holds data/")
+    folder = Path(os.environ.get("MATLIFT_SHARED", beside)) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there: set MATLIFT_SHARED to the folder that holds data/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dye_sample(shared_data: Path) -> pd.DataFrame:
+    """The records of the sample of porphyrin dyes, with their labels as columns."""
+    from tasks.fetch import cmr  # noqa: PLC0415 -- Prefect, behind that door, takes seconds to load
+    from tasks.recipe import Cmr  # noqa: PLC0415
+
+    at = str(shared_data / "cmr" / "dssc-sample.db")
+    data = Cmr(database="cmr", file="dssc", at=at, key="E_gap", unit="eV")
+    rows = cmr.read(data, cmr.identity(data)).rows
+    return rows.join(pd.DataFrame(map(json.loads, rows["labels"])))

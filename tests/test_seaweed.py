@@ -2,14 +2,12 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,17 +46,6 @@ def pid(folder: Path) -> str:
 def s3_port(folder: Path) -> int:
     port: int = json.loads((folder / "store.json").read_text())["ports"]["s3"]
     return port
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 32 MiB."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    order = [str(mount), "-t", "tmpfs", "-o", "size=32m", "matlift-test", str(tmp_path)]
-    if not mount or not umount or subprocess.run(order, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk cannot be mounted here: that needs root on Linux")
-    yield tmp_path
-    subprocess.run([umount, str(tmp_path)], check=True)
 
 
 def test_data_and_credentials_survive_a_restart(tmp_path: Path) -> None:

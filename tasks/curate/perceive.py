@@ -12,6 +12,7 @@ order of the atoms, turns sound dyes with sulphur into zwitterions and can take 
 
 import json
 import sys
+from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from openbabel import openbabel
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdinchi import MolToInchiKey
 
-from tasks.formulas import hill
+from tasks.formulas import written
 from tasks.porphyrins import NITROGENS, core, with_aromatic_core
 
 CONTACT = 1.25  # times the sum of the covalent radii (10.1039/b801115j): no bond is longer, no other contact as short
@@ -67,7 +68,7 @@ def identify(xyz: str) -> dict[str, str]:
         smiles, key = _canonical(Chem.MolToSmiles(_perceive(_free_base(atoms))))
     except DoubtError as doubt:
         return {"reason": doubt.reason, "detail": doubt.detail}
-    return {"smiles": smiles, "key": key, "formula": _formula(atoms.symbols)}
+    return {"smiles": smiles, "key": key, "formula": written(Counter(atoms.symbols))}
 
 
 def _parse(xyz: str) -> Atoms:
@@ -90,12 +91,6 @@ def _parse(xyz: str) -> Atoms:
         )
     near = np.triu(distances < CONTACT * (radii[:, None] + radii[None]))
     return Atoms(symbols, positions, set(zip(*(places.tolist() for places in np.nonzero(near)), strict=True)))
-
-
-def _formula(symbols: list[str]) -> str:
-    """Return the formula in Hill's order."""
-    counts = {symbol: symbols.count(symbol) for symbol in set(symbols)}
-    return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in hill(counts))
 
 
 def _free_base(atoms: Atoms) -> Atoms:
@@ -152,7 +147,7 @@ def _dye(atoms: Atoms, skeleton: Chem.Mol, ring: tuple[int, ...], metals: list[i
     bonded = {place for pair in atoms.contacts if set(pair) & set(metals) for place in pair}
     for piece in pieces:
         if piece is not dye and not piece & {*bonded, *metals}:
-            formula = _formula([atoms.symbols[place] for place in piece])
+            formula = written(Counter(atoms.symbols[place] for place in piece))
             raise DoubtError("several components", f"{formula} is bonded neither to the porphyrin nor to a metal.")
     return sorted(dye)
 

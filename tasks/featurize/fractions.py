@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tasks.errors import MatliftError
 from tasks.formulas import amounts
 
 
@@ -18,8 +19,7 @@ def fraction_rows(formulas: Sequence[str], *, elements: Sequence[str]) -> npt.ND
         elements: in the order of the columns; a composition has no others.
 
     Raises:
-        KeyError: a composition has another element.
-        MatliftError: a formula is unreadable.
+        MatliftError: a composition has another element, or a formula is unreadable.
     """
     counts = count_rows(formulas, elements=elements)
     fractions: npt.NDArray[np.float64] = counts / counts.sum(axis=1, keepdims=True)
@@ -32,5 +32,9 @@ def count_rows(formulas: Sequence[str], *, elements: Sequence[str]) -> npt.NDArr
     matrix = np.zeros((len(formulas), len(elements)))
     for row, formula in zip(matrix, formulas, strict=True):
         for element, amount in amounts(formula).items():
+            if element not in column:
+                raise MatliftError(
+                    f"{formula} has {element}, which no row of the source has: take it out, or add some to the source"
+                )
             row[column[element]] = float(amount)
     return matrix

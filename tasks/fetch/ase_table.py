@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from ase.data import chemical_symbols
 
 from tasks.errors import MatliftError
-from tasks.formulas import hill
+from tasks.formulas import written
 
 MAGIC = b"SQLite format 3\0"
 COLUMNS = ("id", "natoms", "numbers", "positions", "key_value_pairs")  # of ASE's table systems
@@ -88,13 +88,7 @@ def formulas(table: Table) -> list[str]:
     rows = np.repeat(np.arange(len(table.ids)), table.sizes)
     shape = len(table.ids), len(elements)
     counts = np.bincount(rows * len(elements) + numbers, minlength=shape[0] * shape[1]).reshape(shape)
-    return [_formula(symbols, row) for row in counts.tolist()]
-
-
-def _formula(symbols: Sequence[str], counts: Sequence[int]) -> str:
-    """Return the formula of so many atoms of each element."""
-    atoms = {symbol: count for symbol, count in zip(symbols, counts, strict=True) if count}
-    return "".join(f"{symbol}{atoms[symbol] if atoms[symbol] > 1 else ''}" for symbol in hill(atoms))
+    return [written(dict(zip(symbols, row, strict=True))) for row in counts.tolist()]
 
 
 def xyz(table: Table) -> list[str]:
@@ -160,7 +154,7 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
         if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise MatliftError(
                 f"{path} is locked: another program is writing to it, run again when it has ended"
-            ) from (error)
+            ) from error
         raise DamagedError(f"{path} cannot be read ({_line(error)}): get it anew") from error
     except sqlite3.DatabaseError as error:
         raise DamagedError(f"{path} is damaged ({_line(error)}): get it anew") from error

@@ -137,7 +137,7 @@ def _read_table(name: str) -> pd.DataFrame:
             "record": name + ":" + dashed(cas),
             "cas": cas,
             "name": table["Chemical"].astype("str"),
-            "formula": table["Formula"].map(flat, na_action="ignore"),
+            "formula": table["Formula"].map(stateless, na_action="ignore"),
             "table": name,
             "value": table["Hfg"] / 1000,
             "uncertainty": table["uncertainty"] / 1000,
@@ -153,12 +153,9 @@ def dashed(cas: pd.Series) -> pd.Series:
     return with_dashes
 
 
-def flat(formula: str) -> str:
-    """Return a formula without state and parentheses: CHCHCHO of "(CH)2CHO (g)"."""
-    text = re.sub(r" \((g|l)\)$", "", formula)
-    while text != (text := re.sub(r"\(([^()]*)\)(\d*)", lambda group: group[1] * int(group[2] or 1), text)):
-        pass
-    return text
+def stateless(formula: str) -> str:
+    """Return a formula of ATcT without the state behind it: (CH)2CHO of "(CH)2CHO (g)"."""
+    return re.sub(r" \((g|l)\)$", "", formula)
 
 
 def substances() -> dict[str, Substance]:

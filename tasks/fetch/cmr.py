@@ -15,8 +15,8 @@ from tasks.errors import MatliftError
 from tasks.fetch import cache, download
 from tasks.fetch.about import About
 from tasks.fetch.ase_table import DamagedError, Key, Table, formulas, read_table, xyz
-from tasks.fetch.download import Remote
 from tasks.fetch.records import Records
+from tasks.fetch.remote import Remote, look, page
 from tasks.passwords import hidden
 from tasks.recipe import Cmr
 
@@ -60,7 +60,7 @@ def identity(data: Cmr) -> str:
     """
     if _is_local(data.at):
         return f"sha256 {download.sha256(_local(data.at))}"
-    return json.dumps(download.look(_resolve(data.at.rstrip("/"), data.file))._asdict())
+    return json.dumps(look(_resolve(data.at.rstrip("/"), data.file))._asdict())
 
 
 def read(data: Cmr, identity: str) -> Records:
@@ -102,7 +102,7 @@ def _resolve(at: str, file: str) -> str:
     """Return the URL of a file: `at` itself if it is that of one, else what the file's page on the service names."""
     if urlsplit(at).path.endswith(".db"):
         return at
-    address, text = download.page(f"{at}/{file}/{file}.html")
+    address, text = page(f"{at}/{file}/{file}.html")
     link = re.search(rf"""[^"'\s<>=]*_downloads/(?:[0-9a-f]{{32}}/)?{re.escape(file)}\.db""", text)
     if link:
         return urljoin(address, link[0])

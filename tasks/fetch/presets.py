@@ -63,7 +63,7 @@ def _read(file: str, value: str) -> pd.DataFrame:
     known = chemicals.substances()
     found = [known.get(each, chemicals.UNKNOWN) for each in cas]
     formulas = [
-        chemicals.flat(stated) if isinstance(stated, str) else substance.formula or None
+        chemicals.stateless(stated) if isinstance(stated, str) else substance.formula or None
         for stated, substance in zip(table["Formula"], found, strict=True)
     ]
     names = [

@@ -9,7 +9,7 @@ from tasks.formulas import ELEMENTS
 from tasks.recipe.databases import Database
 from tasks.recipe.section import Section, Unit
 
-# The first 94 without He, Ne, Ar, Po, At, Rn, Fr, Ra, which OQMD has no compounds of (10.1038/s41598-018-35934-y).
+# ElemNet's 86: the first 94 without He, Ne, Ar, Po, At, Rn, Fr, Ra (10.1038/s41598-018-35934-y).
 ELEMNET_ELEMENTS = tuple(
     element for element in chemical_symbols[1:95] if element not in {"He", "Ne", "Ar", "Po", "At", "Rn", "Fr", "Ra"}
 )
@@ -49,7 +49,8 @@ class Rules(Section):
         default=None, description="Least and greatest value that a row can have, in the unit of the property."
     )
     sentinels: tuple[float, ...] = Field(
-        default=(), description="Numbers by which the database says that it has no value, such as -99999."
+        default=(),
+        description="Numbers, in the unit of the property, by which the database says that it has none: -99999.",
     )
     outliers: PositiveFloat | None = Field(
         default=None,

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.errors import MatliftError
 from tasks.featurize.fractions import fraction_rows
 from tasks.recipe import Fractions
 
@@ -36,5 +37,5 @@ def test_every_row_adds_up_to_1_and_multiples_make_no_difference(parts: list[tup
 
 
 def test_an_element_without_a_column_is_not_left_out_silently() -> None:
-    with pytest.raises(KeyError, match="Xe"):
+    with pytest.raises(MatliftError, match="XeF2 has Xe, which no row of the source has"):
         fraction_rows(["XeF2"], elements=("F",))

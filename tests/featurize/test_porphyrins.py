@@ -14,10 +14,9 @@ from tasks.errors import MatliftError
 from tasks.featurize.estate import ESTATE, TYPES, estate_rows
 from tasks.featurize.labels import label_columns, label_rows
 from tasks.featurize.matrix import featurize_rows, load_scale
-from tasks.fetch import cmr
 from tasks.handles import Features, Snapshot
 from tasks.porphyrins import core, with_aromatic_core
-from tasks.recipe import Cmr, Estate
+from tasks.recipe import Estate
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet
 
@@ -31,15 +30,6 @@ def published(shared_data: Path) -> pd.DataFrame:
     table = pd.read_csv(shared_data / "cmr" / "porphyrin_estate_sums.csv")
     assert set(table["M"]) == {"H2P"}
     return table.set_index(PARTS).sort_index()
-
-
-@pytest.fixture(scope="module")
-def sample(shared_data: Path) -> pd.DataFrame:
-    """The sample of dyes with the parts of each, but for the form of the anchor's name."""
-    at = str(shared_data / "cmr" / "dssc-sample.db")
-    data = Cmr(database="cmr", file="dssc", at=at, key="E_gap", unit="eV")
-    rows = cmr.read(data, cmr.identity(data)).rows
-    return rows.join(pd.DataFrame(map(json.loads, rows["labels"])))
 
 
 def differences(smiles: list[str], published: pd.DataFrame) -> np.ndarray:
@@ -56,17 +46,19 @@ def perceived(dyes: pd.DataFrame) -> list[str]:
     return [str(dye.smiles) for dye in found]
 
 
-def test_the_positions_of_free_bases_give_the_published_sums(sample: pd.DataFrame, published: pd.DataFrame) -> None:
-    dyes = sample[sample["M"] == "H2P"].join(published[["sCH3"]], on=PARTS, how="inner")
+def test_the_positions_of_free_bases_give_the_published_sums(dye_sample: pd.DataFrame, published: pd.DataFrame) -> None:
+    dyes = dye_sample[dye_sample["M"] == "H2P"].join(published[["sCH3"]], on=PARTS, how="inner")
     assert len(dyes) == 75
     missed = differences(perceived(dyes), published.loc[list(dyes[PARTS].itertuples(index=False, name=None))])
     assert missed.max() < 1e-3
 
 
 def test_the_positions_of_complexes_give_the_sums_of_their_free_bases(
-    sample: pd.DataFrame, published: pd.DataFrame
+    dye_sample: pd.DataFrame, published: pd.DataFrame
 ) -> None:
-    complexes = sample[sample["M"].isin(["ZnP", "TiOP", "TiO2RP"])].join(published[["sCH3"]], on=PARTS, how="inner")
+    complexes = dye_sample[dye_sample["M"].isin(["ZnP", "TiOP", "TiO2RP"])].join(
+        published[["sCH3"]], on=PARTS, how="inner"
+    )
     dyes = complexes.groupby("M").head(6)
     assert dyes["M"].nunique() == 3
     missed = differences(perceived(dyes), published.loc[list(dyes[PARTS].itertuples(index=False, name=None))])

@@ -17,35 +17,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-Fault = Literal[
-    "hang",
-    "429 for a second",
-    "502",
-    "503",
-    "429",
-    "429 until",
-    "html",
-    "reset",
-    "cut",
-    "cut in two",
-    "odd",
-    "empty body",
-]
-FAULTS: tuple[Fault, ...] = (
-    "502",
-    "503",
-    "429",
-    "429 until",
-    "html",
-    "reset",
-    "cut",
-    "cut in two",
-    "odd",
-    "empty body",
-)
+Passing = Literal["502", "503", "429", "429 until", "html", "reset", "cut", "cut in two", "odd", "empty body"]
+Fault = Passing | Literal["hang", "429 for a second"]
+FAULTS: tuple[Fault, ...] = get_args(Passing)  # that cost little time, for mixtures
 
 Row = dict[str, Any]
 

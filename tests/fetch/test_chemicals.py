@@ -8,6 +8,7 @@ import pytest
 from tasks.errors import MatliftError
 from tasks.fetch import chemicals
 from tasks.fetch.records import pack
+from tasks.formulas import amounts
 from tasks.recipe import Chemicals
 from tasks.tables import from_parquet, units
 
@@ -67,16 +68,20 @@ def test_an_impossible_enthalpy_of_vaporization_makes_no_cycle(table: pd.DataFra
 
 
 @pytest.mark.parametrize(
-    ("formula", "flat"),
+    ("formula", "stateless", "atoms"),
     [
-        ("CH4 (g)", "CH4"),
-        ("(CH3)2CO (g)", "CH3CH3CO"),
-        ("C(CH3)(CH2(OH))2 (g)", "CCH3CH2OHCH2OH"),
-        ("[OOO]- (g)", "[OOO]-"),
+        ("CH4 (g)", "CH4", {"C": 1, "H": 4}),
+        ("(CH3)2CO (g)", "(CH3)2CO", {"C": 3, "H": 6, "O": 1}),
+        ("C(CH3)(CH2(OH))2 (l)", "C(CH3)(CH2(OH))2", {"C": 4, "H": 9, "O": 2}),
     ],
 )
-def test_formulas_are_freed_of_state_and_parentheses(formula: str, flat: str) -> None:
-    assert chemicals.flat(formula) == flat
+def test_formulas_are_freed_of_the_state_and_can_be_read(formula: str, stateless: str, atoms: dict[str, int]) -> None:
+    assert chemicals.stateless(formula) == stateless
+    assert amounts(stateless) == atoms
+
+
+def test_the_formula_of_an_ion_stays_as_it_is() -> None:
+    assert chemicals.stateless("[OOO]- (g)") == "[OOO]-"
 
 
 def test_the_identity_depends_on_the_tables_asked_for() -> None:

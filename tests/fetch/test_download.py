@@ -13,8 +13,9 @@ from fileserver import Fault, Peer, serving
 
 from tasks.errors import MatliftError
 from tasks.fetch import cache
-from tasks.fetch import download as module
-from tasks.fetch.download import Patience, download, look, page, sha256_beside
+from tasks.fetch import remote as http
+from tasks.fetch.download import download, sha256_beside
+from tasks.fetch.remote import Patience, look, page
 from tasks.progress import Progress, listening
 
 CONTENT, OTHER = (np.random.default_rng(seed).bytes(size) for seed, size in enumerate((700_000, 650_000)))
@@ -23,7 +24,7 @@ CONTENT, OTHER = (np.random.default_rng(seed).bytes(size) for seed, size in enum
 @pytest.fixture
 def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
     """A file server; those who ask it wait for milliseconds where they would wait for seconds."""
-    monkeypatch.setattr(module, "PATIENCE", Patience(tries=4, first=0.002, longest=0.01))
+    monkeypatch.setattr(http, "PATIENCE", Patience(tries=4, first=0.002, longest=0.01))
     with serving() as server:
         yield server
 

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,17 +109,6 @@ def another_seed(deserted: Outcome, prefect_api: str) -> Outcome:
     """The same again, with a store that lives."""
     ended = deserted.place.run(PREFECT_API_URL=prefect_api)
     return Outcome(deserted.place, ended, deserted.place.files())
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 20 MB."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    order = [str(mount), "-t", "tmpfs", "-o", "size=20m", "matlift-test", str(tmp_path)]
-    if not mount or not umount or subprocess.run(order, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk cannot be mounted here: that needs root on Linux")
-    yield tmp_path
-    subprocess.run([umount, str(tmp_path)], check=True)
 
 
 def fill(disk: Path) -> Path:
