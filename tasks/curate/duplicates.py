@@ -29,18 +29,26 @@ def settle(ledger: pd.DataFrame, rules: Rules, unit: str) -> None:
 
 
 def _lowest(ledger: pd.DataFrame, rules: Rules, unit: str) -> None:
-    """Keep the lowest value: computed polymorphs and isomers of which the features show only one."""
-    candidates = ledger[ledger["reason"].isna()].sort_values(["value", "record"])
+    """Keep the record of the lowest energy: computed polymorphs and isomers of which the features show only one.
+
+    The value is the energy where none comes with it. A record whose energy is missing comes after those that have one.
+    """
+    candidates = ledger[ledger["reason"].isna()].sort_values(["energy", "value", "record"])
     noun = NOUNS[rules.of][1]
     _reject_duplicates(
         ledger,
         candidates,
         "computed",
-        lambda row: (
-            f"{row.kept_record} has the same {noun} and {row.kept_value:.6g} {unit}, "
-            f"which is not above {row.value:.6g}."
-        ),
+        lambda row: f"{row.kept_record} has the same {noun} and {_not_above(row, unit)}.",
     )
+
+
+def _not_above(row: Any, unit: str) -> str:
+    """Say in what the kept record is not above this one."""
+    if pd.isna(row.kept_energy):
+        return f"{row.kept_value:.6g} {unit}, which is not above {row.value:.6g}"
+    own = "none is known for this one" if pd.isna(row.energy) else f"which is not above {row.energy:.6g}"
+    return f"the energy {row.kept_energy:.6g} eV/atom, {own}"
 
 
 def _agreeing(ledger: pd.DataFrame, rules: Rules, unit: str) -> None:
@@ -135,9 +143,9 @@ def _reject_combined(ledger: pd.DataFrame, candidates: pd.DataFrame, rules: Rule
 def _reject_duplicates(
     ledger: pd.DataFrame, candidates: pd.DataFrame, identity: str, detail: Callable[[Any], str]
 ) -> None:
-    """Reject all candidates but the first of each identity; `detail` finds that one in `kept_record`, `kept_value`."""
+    """Reject all candidates but the first of each identity; `detail` finds that one in `kept_record`, ...."""
     kept = candidates.drop_duplicates(identity).set_index(identity)
-    for column in ("record", "value"):
+    for column in ("record", "value", "energy"):
         ledger[f"kept_{column}"] = ledger[identity].map(kept[column])
     duplicated = candidates[identity].duplicated().reindex(ledger.index, fill_value=False)
     reject(ledger, duplicated, "duplicate", detail)

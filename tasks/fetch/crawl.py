@@ -92,7 +92,7 @@ class Service(NamedTuple):
 
 
 def crawl(service: Service, part: str, identity: str) -> pd.DataFrame:
-    """Return all rows of a service: id, formula, value.
+    """Return all rows of a service: id, formula, value, energy.
 
     Args:
         service: how it is asked.

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 KEPT = 7 * 24 * 3600  # seconds: what an older journal holds may no longer be what the service holds
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS rows (id TEXT PRIMARY KEY, formula TEXT, value REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rows (id TEXT PRIMARY KEY, formula TEXT, value REAL, energy REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pages (page TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID;
 """
@@ -33,11 +33,13 @@ class Row(NamedTuple):
         id: its name at the service.
         formula: as the service writes it, without spaces.
         value: the property.
+        energy: by which records of one material are put in order, if not by the value.
     """
 
     id: str
     formula: str | None
     value: float | None
+    energy: float | None = None
 
 
 class Plan(NamedTuple):
@@ -69,7 +71,7 @@ class Journal:
             identity: what the database held when the crawl began.
         """
         prefix = _digest(part)
-        self._path = cache.folder() / "crawls" / f"{prefix}-{_digest(identity)}.sqlite"
+        self._path = cache.folder() / "crawls" / f"{prefix}-{_digest(TABLES + identity)}.sqlite"
         with self._explained():
             self._path.parent.mkdir(exist_ok=True)
             self._delete_older(prefix)
@@ -109,7 +111,7 @@ class Journal:
     def put(self, page: str, rows: Iterable[Row], position: str | None = None) -> None:
         """Keep a page: all of it or, if the process is killed meanwhile, nothing. Rows replace those of their name."""
         with self._explained(), self._base:
-            self._base.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
+            self._base.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", rows)
             self._base.execute("INSERT OR REPLACE INTO pages VALUES (?)", (page,))
             self._base.execute("INSERT OR REPLACE INTO notes VALUES ('position', ?)", (position,))
 
@@ -128,9 +130,9 @@ class Journal:
         """Return the rows, always in the same order; numbers that name rows count as numbers."""
         with self._explained():
             parts = pd.read_sql_query(
-                "SELECT id, formula, value FROM rows ORDER BY LENGTH(id), id",
+                "SELECT id, formula, value, energy FROM rows ORDER BY LENGTH(id), id",
                 self._base,
-                dtype={"id": "str", "formula": "str", "value": "float64"},
+                dtype={"id": "str", "formula": "str", "value": "float64", "energy": "float64"},
                 chunksize=50_000,  # bounds what is there twice, as Python's objects and as columns
             )
             return pd.concat(parts, ignore_index=True)

@@ -113,7 +113,7 @@ def gather(data: Optimade, identity: str, name: str) -> Records:
         address=lambda offset, size: _address(data, version, {"page_limit": size, "page_offset": offset}),
         offset="page_offset",
         sizes=SIZES,
-        read=partial(_page, key=data.key, filtered=data.filter is not None),
+        read=partial(_page, data=data),
     )
     table = crawl(service, data.model_dump_json(), identity)
     if table["value"].isna().all():
@@ -153,27 +153,28 @@ def _first(data: Optimade, line: Line) -> tuple[str, Body]:
 
 def _address(data: Optimade, version: str, paging: dict[str, int]) -> str:
     """Return the address of a page; unknown parameters are errors, and OQMD's server does not know how to sort."""
-    asked: dict[str, Any] = {"response_fields": ",".join((*FORMULAS, data.key)), **paging}
+    fields = dict.fromkeys((*FORMULAS, data.key, data.energy or data.key))
+    asked: dict[str, Any] = {"response_fields": ",".join(fields), **paging}
     if data.filter:
         asked["filter"] = data.filter
     return f"{_provider(data).url}{version}/structures?{urlencode(asked)}"
 
 
-def _page(text: bytes, key: str, *, filtered: bool) -> Page:
+def _page(text: bytes, data: Optimade) -> Page:
     """Make a page of a body."""
     body = Body.model_validate_json(text)
-    return Page(
-        [_row(entry, key) for entry in body.data], body.next, _total(body, filtered=filtered), body.meta.data_available
-    )
+    total = _total(body, filtered=data.filter is not None)
+    return Page([_row(entry, data) for entry in body.data], body.next, total, body.meta.data_available)
 
 
-def _row(entry: dict[str, Any], key: str) -> Row:
+def _row(entry: dict[str, Any], data: Optimade) -> Row:
     """Return what is kept of a structure. Ids are numbers at OQMD, and text elsewhere."""
     attributes = entry.get("attributes")
     if not isinstance(attributes, dict) or not isinstance(entry.get("id"), int | str):
         raise OddError("a structure has no id or no attributes")
     formula = next((attributes[name] for name in FORMULAS if attributes.get(name)), None)
-    return Row(str(entry["id"]), formula, number(attributes.get(key)))
+    energy = number(attributes.get(data.energy)) if data.energy else None
+    return Row(str(entry["id"]), formula, number(attributes.get(data.key)), energy)
 
 
 def _total(body: Body, *, filtered: bool) -> int | None:

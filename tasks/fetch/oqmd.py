@@ -17,6 +17,7 @@ from tasks.passwords import hidden
 from tasks.recipe import Columns, Optimade, Oqmd, TableFile, Unit
 
 NAME = "OQMD"
+ENERGY = "delta_e"  # the field with the formation energy, by which polymorphs are put in order
 
 
 class Quantity(NamedTuple):
@@ -32,7 +33,7 @@ class Quantity(NamedTuple):
 
 
 QUANTITIES = {
-    "formation energy": Quantity("delta_e", "eV/atom"),
+    "formation energy": Quantity(ENERGY, "eV/atom"),
     "band gap": Quantity("band_gap", "eV"),
     "stability": Quantity("stability", "eV/atom"),  # the distance from the convex hull, 0 for what is below it
 }
@@ -122,7 +123,8 @@ def _service(data: Oqmd) -> Service:
 def _address(data: Oqmd, offset: int, size: int) -> str:
     """Return the address of a page."""
     field = QUANTITIES[data.quantity].field
-    asked = {"fields": f"formationenergy_id,composition,{field}", "limit": size, "offset": offset}
+    fields = dict.fromkeys(("formationenergy_id", "composition", field, ENERGY))
+    asked = {"fields": ",".join(fields), "limit": size, "offset": offset}
     if data.filter:
         asked["filter"] = data.filter
     return f"{data.at.rstrip('/')}/oqmdapi/formationenergy?{urlencode(asked)}"
@@ -138,10 +140,10 @@ def _page(text: bytes, field: str) -> Page:
 
 def _row(row: dict[str, Any], field: str) -> Row:
     """Return what is kept of a row: "Al1 C1 H2" becomes Al1C1H2, and null stays null."""
-    if missing := [name for name in ("formationenergy_id", "composition", field) if name not in row]:
+    if missing := [name for name in ("formationenergy_id", "composition", field, ENERGY) if name not in row]:
         raise OddError(f"a row has no {' and no '.join(missing)}")
     formula = str(row["composition"] or "").replace(" ", "")
-    return Row(str(row["formationenergy_id"]), formula or None, number(row[field]))
+    return Row(str(row["formationenergy_id"]), formula or None, number(row[field]), number(row[ENERGY]))
 
 
 def _identity_of_service(data: Oqmd) -> str:
@@ -162,6 +164,7 @@ def _optimade(data: Oqmd) -> Optimade:
         database="optimade",
         at=f"{data.at.rstrip('/')}/optimade",
         key=f"_oqmd_{quantity.field}",
+        energy=f"_oqmd_{ENERGY}",
         unit=quantity.unit,
         filter=data.filter,
     )

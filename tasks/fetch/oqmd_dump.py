@@ -48,16 +48,21 @@ def identity(data: Oqmd) -> str:
 
 
 def read(data: Oqmd) -> pd.DataFrame:
-    """Return id, formula and value of all rows, those without a value too.
+    """Return id, formula, value and energy of all rows, those without a value too.
 
     Raises:
         MatliftError: the server does not answer or has no such tables.
     """
-    wanted = (ENERGIES.c.id, ENERGIES.c.composition_id.label("formula"), VALUES[data.quantity].label("value"))
-    query = sql.select(*wanted).select_from(ENERGIES).where(STANDARD).order_by(ENERGIES.c.id)
+    formula, value = ENERGIES.c.composition_id.label("formula"), VALUES[data.quantity].label("value")
+    query = (
+        sql.select(ENERGIES.c.id, formula, value, ENERGIES.c.delta_e.label("energy"))
+        .select_from(ENERGIES)
+        .where(STANDARD)
+        .order_by(ENERGIES.c.id)
+    )
     if data.quantity == "band gap":
         query = query.outerjoin(CALCULATIONS, ENERGIES.c.calculation_id == CALCULATIONS.c.id)
-    types = {"id": "str", "formula": "str", "value": "float64"}
+    types = {"id": "str", "formula": "str", "value": "float64", "energy": "float64"}
     with _connected(data) as connection:
         table = pd.concat(pd.read_sql_query(query, connection, chunksize=STREAMED, dtype=types), ignore_index=True)
     return table.assign(formula=table["formula"].str.replace(" ", ""))

@@ -10,7 +10,7 @@ from tasks.recipe import Unit
 from tasks.tables import to_parquet
 
 TEXT = ("record", "name", "smiles", "inchi", "formula", "xyz", "labels", "table", "entry")
-NUMBERS = ("value", "uncertainty", "via_liquid", "via_solid")
+NUMBERS = ("value", "uncertainty", "via_liquid", "via_solid")  # in the unit of the property
 
 
 class Records(NamedTuple):
@@ -30,11 +30,18 @@ class Records(NamedTuple):
             uncertainty: of the value, as its table defines it.
             via_liquid, via_solid: the value that follows from the same table's numbers for the liquid and its
                 vaporization, the solid and its sublimation.
-        unit: of all numbers.
+            energy: of a computed record whose value may be something else, eV/atom: the lowest is that of the most
+                stable record of a material.
+        unit: of all numbers but the energy.
     """
 
     rows: pd.DataFrame
     unit: Unit
+
+
+def number_units(unit: Unit) -> dict[str, str]:
+    """Return the unit of each column of numbers, by that of the property."""
+    return {**dict.fromkeys(NUMBERS, unit), "energy": "eV/atom"}
 
 
 def pack(records: Records, unit: Unit, more: Sequence[Records] = ()) -> bytes:
@@ -49,13 +56,13 @@ def pack(records: Records, unit: Unit, more: Sequence[Records] = ()) -> bytes:
         MatliftError: the unit of the records cannot be brought to this one.
     """
     complete = pd.concat([_complete(part, unit) for part in (records, *more)], ignore_index=True)
-    return to_parquet(complete, dict.fromkeys(NUMBERS, unit))
+    return to_parquet(complete, number_units(unit))
 
 
 def _complete(records: Records, unit: Unit) -> pd.DataFrame:
     """Return the rows with all columns and in this unit; `entry` keeps a value that cannot be brought to it."""
-    rows = records.rows.reindex(columns=[*TEXT, *NUMBERS])
-    rows = rows.astype(dict.fromkeys(TEXT, "str") | dict.fromkeys(NUMBERS, "float64"))
+    rows = records.rows.reindex(columns=[*TEXT, *NUMBERS, "energy"])
+    rows = rows.astype(dict.fromkeys(TEXT, "str") | dict.fromkeys((*NUMBERS, "energy"), "float64"))
     given = rows["value"]
     for name in NUMBERS:
         differences = name == "uncertainty"

@@ -27,11 +27,9 @@ def records(table: pd.DataFrame, name: str, unit: Unit) -> Records:
     """Return rows as records.
 
     Args:
-        table: id, formula, value.
+        table: id, formula, value, energy.
         name: of the database: it stands before each id, and is the table of each row.
         unit: of the values.
     """
-    rows = pd.DataFrame(
-        {"record": f"{name}:" + table["id"], "formula": table["formula"], "table": name, "value": table["value"]}
-    )
+    rows = table.drop(columns="id").assign(record=f"{name}:" + table["id"], table=name)
     return Records(rows, unit)

@@ -10,7 +10,7 @@ from tasks.curate.ledger import reject
 from tasks.curate.rows import judge
 from tasks.errors import MatliftError
 from tasks.fetch.files import parse
-from tasks.fetch.records import NUMBERS, Records, pack
+from tasks.fetch.records import Records, number_units, pack
 from tasks.fetch.table import to_rows
 from tasks.fetch.units import convert
 from tasks.handles import Landing
@@ -74,7 +74,7 @@ def landing_files(data: bytes, name: str, plan: Recipe, landing: Landing) -> dic
     }
     return {
         f"original{PurePosixPath(name).suffix}": data,
-        "rows.parquet": to_parquet(raw[good], dict.fromkeys(NUMBERS, unit)),
+        "rows.parquet": to_parquet(raw[good], number_units(unit)),
         "rejected.parquet": to_parquet(_rejected(ledger[~good], name), {"row": "1", "value": unit}),
         "report.json": json.dumps(report, indent=2).encode(),
     }

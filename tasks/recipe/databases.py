@@ -72,6 +72,11 @@ class Optimade(Section):
     at: Address = Field(description="Its base URL, or one of materials-project, jarvis, alexandria, oqmd.")
     key: str = Field(description="The field whose value is the property, such as _jarvis_formation_energy_peratom.")
     unit: Unit = Field(description="Unit of that field's values.")
+    energy: str | None = Field(
+        default=None,
+        description="The field with the energy, eV/atom, by which the rule duplicates: lowest chooses among structures "
+        "of one composition; by the values themselves if not given.",
+    )
     filter: str | None = Field(default=None, description="In OPTIMADE's language; the whole database if none.")
 
 

@@ -58,9 +58,10 @@ class Rules(Section):
         "all rows that pass the other rules; no such rule if not given.",
     )
     duplicates: Literal["lowest", "agree", "median", "weighted"] = Field(
-        description="Several records of one material: keep the lowest (computed polymorphs, isomers that share a "
-        "graph); keep the first table's if all agree and reject the material if not (measurements); take their median; "
-        "or their mean, each weighted by the inverse of its variance (all then need uncertainties)."
+        description="Several records of one material: keep that of the lowest energy, or of the lowest value where no "
+        "energy comes with it (computed polymorphs, isomers that share a graph); keep the first table's if all agree "
+        "and reject the material if not (measurements); take their median; or their mean, each weighted by the inverse "
+        "of its variance (all then need uncertainties)."
     )
     tolerance: PositiveFloat | None = Field(
         default=None,

@@ -14,10 +14,12 @@ def rules(**said: object) -> Rules:
     return Rules.model_validate({"of": "compositions", "between": (-1e6, 1e6), "duplicates": "lowest", **said})
 
 
-def curated(rows: list[tuple[str | None, float] | tuple[str | None, float, float]], by: Rules) -> Curated:
+def curated(
+    rows: list[tuple[str | None, float] | tuple[str | None, float, float]], by: Rules, more: str = "uncertainty"
+) -> Curated:
     frame = pd.DataFrame(
         [
-            {"record": f"A:{place}", "table": "A", **dict(zip(("formula", "value", "uncertainty"), row, strict=False))}
+            {"record": f"A:{place}", "table": "A", **dict(zip(("formula", "value", more), row, strict=False))}
             for place, row in enumerate(rows)
         ]
     )
@@ -63,6 +65,16 @@ def test_the_lowest_of_polymorphs_is_kept() -> None:
     assert result.rejected["detail"].iloc[0] == (
         "A:1 has the same composition and -3.4 eV/atom, which is not above -3.3."
     )
+
+
+def test_of_polymorphs_with_energies_the_most_stable_one_is_kept_whatever_its_value() -> None:
+    rows = [("ZnO", 0.7, -1.8), ("OZn", 3.4, -1.9), ("Zn2O2", 0.1, float("nan")), ("Fe2O3", 2.2, float("nan"))]
+    result = curated(rows, rules(), more="energy")
+    assert dict(zip(result.rows["key"], result.rows["value"], strict=True)) == {"OZn": 3.4, "Fe2O3": 2.2}
+    assert result.rejected["detail"].tolist() == [
+        "A:1 has the same composition and the energy -1.9 eV/atom, which is not above -1.8.",
+        "A:1 has the same composition and the energy -1.9 eV/atom, none is known for this one.",
+    ]
 
 
 def test_the_median_of_measurements_is_taken_and_what_it_was_made_of_is_told() -> None:

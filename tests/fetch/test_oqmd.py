@@ -78,6 +78,14 @@ def test_each_quantity_is_its_field_in_its_unit(peer: Peer, quantity: str, field
     np.testing.assert_array_equal(records.rows["value"], [np.nan if row[field] is None else row[field] for row in ROWS])
 
 
+@pytest.mark.parametrize("api", ["rest", "dump"])
+def test_a_band_gap_comes_with_the_energy_of_its_compound(peer: Peer, dump: str, api: str) -> None:
+    table = rows(of(peer.url if api == "rest" else dump, quantity="band gap"))
+    np.testing.assert_array_equal(
+        table["energy"], [np.nan if row["delta_e"] is None else row["delta_e"] for row in ROWS]
+    )
+
+
 def test_a_compound_without_a_value_keeps_its_row(peer: Peer) -> None:
     table = rows(of(peer.url))
     assert len(table) == len(ROWS)
