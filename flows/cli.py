@@ -32,6 +32,8 @@ PREFECT = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, or 1 with one sentence on stderr."""
     options = _parser().parse_args(arguments)
+    # As Ctrl-C: otherwise the servers that a command has started would outlive it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.command(options)
     except MatliftError as error:
@@ -171,7 +173,6 @@ def _list(options: argparse.Namespace) -> None:
 
 def _serve(_: argparse.Namespace) -> None:
     """Keep the embedded server up until Ctrl-C; its users may come and go."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with _store(None):
         names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MATLIFT_STORE")
         print("The store is up until Ctrl-C. To reach it from another terminal:")  # noqa: T201
