@@ -1,20 +1,18 @@
 """One polite question to a web service: its answer, or a sentence that says why there is none."""
 
 import logging
-import random
 import ssl
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from functools import cache
-from http import HTTPStatus
 from typing import Literal, NamedTuple, Self, TypeVar
 
 import httpx
 
 from tasks.errors import MatliftError
+from tasks.fetch import patience as waits
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +20,7 @@ CONNECTIONS = 8  # at most, to one service
 TIMEOUT = httpx.Timeout(120, connect=30)  # seconds: OQMD takes more than 90 for some pages
 AGENT = "matlift (materials research; reads each page once)"
 
-SECOND = 1.0  # the wait before the second try, doubled before each further one, with jitter; less of it in tests
-LONGEST = 120.0  # seconds between two tries
 ODD = 5  # times that a service may answer in a way that makes no sense: that is seldom an outage
-
-PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-LASTING = {HTTPStatus.NOT_IMPLEMENTED}  # OQMD answers so to a filter that it does not know
 
 Answer = TypeVar("Answer")
 
@@ -126,10 +119,9 @@ class Line:
             began = began or time.monotonic()
             tries += 1
             odd += fault.odd
-            backoff = min(LONGEST, 2.0 ** (tries - 1)) * SECOND
-            pause = max(fault.wait, backoff * random.uniform(0.5, 1.5))  # noqa: S311
+            pause = waits.pause(tries, fault.wait)
             spent = time.monotonic() - began
-            ended = tries >= patience.tries and spent + pause > patience.seconds * SECOND
+            ended = tries >= patience.tries and spent + pause > patience.seconds * waits.SECOND
             if ended or odd >= ODD or fault.wait > LONG.seconds:
                 effort = f"{tries} tries in {timedelta(seconds=round(spent))}"
                 raise MatliftError(f"{what} cannot be had: {fault} ({effort}); {patience.advice}") from fault
@@ -151,10 +143,10 @@ class Line:
         except httpx.RequestError as error:  # no connection, a reset one, half a body
             raise _FaultError(f"the connection failed: {error or type(error).__name__}") from error
         status = response.status_code
-        if status in PASSING or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in LASTING):
+        if waits.passing(status):
             raise _FaultError(
                 f"the service answered {status} {response.reason_phrase}".rstrip(),
-                wait=retry_after(response.headers.get("Retry-After")),
+                wait=waits.retry_after(response.headers.get("Retry-After")),
             )
         if not response.is_success:
             raise RefusedError(f"the service refuses {what}: {status} {response.reason_phrase}{_detail(response)}")
@@ -171,19 +163,6 @@ class Line:
         """Wait, unless nobody waits for the answer any more."""
         if self._closed.wait(max(0.0, seconds)):
             raise MatliftError("the crawl has ended")
-
-
-def retry_after(text: str | None) -> float:
-    """Return how long a Retry-After header asks to wait, seconds: it says so itself, or gives a date."""
-    if text is None:
-        return 0.0
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 @cache

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from zipfile import BadZipFile
 
-import httpx
 import numpy as np
 import openpyxl
 import pandas as pd
@@ -20,9 +19,9 @@ import pyarrow.parquet as pq
 from openpyxl.utils.exceptions import InvalidFileException
 
 from tasks.errors import MatliftError
+from tasks.fetch.remote import content
 from tasks.s3 import Prefix
 
-PATIENCE = httpx.Timeout(60, connect=10)  # seconds
 SEPARATORS = ",;\t"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 LABEL = re.compile(r"[+-]?(0\d|\d{16})")  # as a number 007 would lose its zeros, and 16 digits perhaps the last one
@@ -70,7 +69,7 @@ def read_bytes(location: str) -> bytes:
         MatliftError: there is no such file, or it cannot be read.
     """
     if location.startswith(("http://", "https://")):
-        return _download(location)
+        return content(location)
     if location.startswith("s3://"):
         bucket, _, key = location.removeprefix("s3://").partition("/")
         data = Prefix(f"s3://{bucket}").get(key) if key else None
@@ -124,19 +123,6 @@ def number(cell: object) -> float | None:
 def file_name(location: str) -> str:
     """Return the name of a file at a path or a URL, whose query may hold a signature that must not be shown."""
     return PurePosixPath(urlsplit(location).path if "://" in location else location).name
-
-
-def _download(url: str) -> bytes:
-    """Return what is at a URL."""
-    shown = url.partition("?")[0]
-    try:
-        answer = httpx.get(url, timeout=PATIENCE, follow_redirects=True).raise_for_status()
-    except httpx.HTTPStatusError as error:
-        said = f"{error.response.status_code} {error.response.reason_phrase}"
-        raise MatliftError(f"{shown} cannot be read: the server says {said}") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise MatliftError(f"{shown} cannot be read: {error or type(error).__name__}") from error
-    return answer.content
 
 
 def _parquet(data: bytes, name: str) -> pd.DataFrame:

@@ -4,12 +4,12 @@ import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pandas as pd
 from ase.data import chemical_symbols
 
 from tasks.errors import MatliftError
-from tasks.fetch.files import PATIENCE, number
+from tasks.fetch.files import number
+from tasks.fetch.remote import page
 from tasks.progress import report
 
 SERVICE = "https://janaf.nist.gov"
@@ -28,8 +28,7 @@ def identity() -> str:
     Raises:
         MatliftError: the service cannot be read.
     """
-    with _client() as client:
-        return hashlib.sha256(" ".join(_tables(client)).encode()).hexdigest()
+    return hashlib.sha256(" ".join(_tables()).encode()).hexdigest()
 
 
 def read(value: str) -> pd.DataFrame:
@@ -46,42 +45,28 @@ def read(value: str) -> pd.DataFrame:
     Raises:
         MatliftError: the service cannot be read, or a file is not as described; the message names it.
     """
-    with _client() as client, ThreadPoolExecutor(CONNECTIONS) as pool:
-        tables = _tables(client)
-        rows = []
-        for done, found in enumerate(pool.map(lambda table: _row(table, _get(client, f"tables/{table}.txt")), tables)):
+    tables, rows = _tables(), []
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for done, found in enumerate(pool.map(lambda table: _row(table, _get(f"tables/{table}.txt")), tables)):
             report("fetch janaf", done + 1, len(tables))
             rows.append(found)
     frame = pd.DataFrame(rows, columns=["table", "name", "formula", "phase", "value", "uncertainty", "smiles"])
     return frame[frame["phase"].isin(PHASES[value])].set_index("table")
 
 
-def _client() -> httpx.Client:
-    """Return a client of the service."""
-    limits = httpx.Limits(max_connections=CONNECTIONS)
-    transport = httpx.HTTPTransport(retries=3, limits=limits)
-    return httpx.Client(base_url=SERVICE, timeout=PATIENCE, follow_redirects=True, transport=transport)
-
-
-def _tables(client: httpx.Client) -> list[str]:
+def _tables() -> list[str]:
     """Return the numbers of all tables."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        pages = pool.map(lambda symbol: _get(client, f"tables/{symbol}-index.html"), chemical_symbols[1:93])
+        pages = pool.map(lambda symbol: _get(f"tables/{symbol}-index.html"), chemical_symbols[1:93])
         found = sorted({table for page in pages for table in LINK.findall(page)})
     if not found:
         raise MatliftError(f"{SERVICE} lists no tables where it did: name a file of its values instead")
     return found
 
 
-def _get(client: httpx.Client, path: str) -> str:
+def _get(path: str) -> str:
     """Return a text of the service, nothing if there is none."""
-    try:
-        answer = client.get(path)
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return ""
-        return answer.raise_for_status().text
-    except httpx.HTTPError as error:
-        raise MatliftError(f"{SERVICE}/{path} cannot be read: {error or type(error).__name__}") from error
+    return page(f"{SERVICE}/{path}")[1]
 
 
 def _row(table: str, text: str) -> tuple[str, str, str, str, float | None, None, None]:

@@ -1,7 +1,6 @@
 """What is behind an HTTP address: asked for with patience, and what stays wrong told in one sentence."""
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import httpx
 
 from tasks.errors import MatliftError
-from tasks.fetch.ask import retry_after
+from tasks.fetch import patience
 from tasks.passwords import hidden
 
 log = logging.getLogger(__name__)
@@ -19,27 +18,9 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 TIMEOUT = httpx.Timeout(60, connect=30)  # seconds without a byte
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # what a server says that can do better later
-NO_HEAD = frozenset({403, 405, 501})  # what one says that serves files, but does not answer HEAD
-
-
-class Patience(NamedTuple):
-    """How often, and how long apart, a server is asked again.
-
-    Attributes:
-        tries: attempts in a row of which none got further than those before.
-        first: seconds of the first pause; each is twice as long as the one before.
-        longest: seconds of the longest pause, unless the server asks for a longer one.
-        greatest: seconds that a server may ask for (Retry-After).
-    """
-
-    tries: int = 8
-    first: float = 1.0
-    longest: float = 60.0
-    greatest: float = 600.0
-
-
-PATIENCE = Patience()
+NO_HEAD = frozenset({403, 405, 501})  # what a server says that serves files, but does not answer HEAD
+TRIES = 8  # attempts in a row, at most, of which none got further than those before
+GREATEST = 600.0  # seconds that a server may ask for (Retry-After)
 
 
 class Remote(NamedTuple):
@@ -108,6 +89,21 @@ def page(url: str) -> tuple[str, str]:
     return persist(ask, url)
 
 
+def content(url: str) -> bytes:
+    """Return what is at an address.
+
+    Raises:
+        MatliftError: the server does not answer, or has nothing there.
+    """
+
+    def ask() -> bytes:
+        with request("GET", url) as response:
+            judge(response)
+            return response.read()
+
+    return persist(ask, url)
+
+
 @cache
 def _client() -> httpx.Client:
     """Return what sends requests; it takes a third of a second to make, and threads may share it."""
@@ -127,7 +123,7 @@ def request(method: str, url: str, headers: Mapping[str, str] | None = None) -> 
         with _client().stream(method, url, headers=headers) as response:
             yield response
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
-        raise MatliftError(f"{hidden(url)} is no address that can be fetched: {error}") from error
+        raise MatliftError(f"{_shown(url)} is no address that can be fetched: {error}") from error
     except httpx.HTTPError as error:
         raise PassingError(str(error) or type(error).__name__) from error
 
@@ -140,10 +136,10 @@ def judge(response: httpx.Response) -> None:
         MatliftError: it stands.
     """
     status = f"{response.status_code} {response.reason_phrase}".strip()
-    if response.status_code in PASSING:
-        raise PassingError(f"the server answers {status}", retry_after(response.headers.get("Retry-After")))
+    if patience.passing(response.status_code):
+        raise PassingError(f"the server answers {status}", patience.retry_after(response.headers.get("Retry-After")))
     if not response.is_success:
-        raise MatliftError(f"{hidden(str(response.url))} answers {status}: check the address")
+        raise MatliftError(f"{_shown(str(response.url))} answers {status}: check the address")
 
 
 def describe(response: httpx.Response) -> Remote:
@@ -169,11 +165,15 @@ def persist(attempt: Callable[[], Result], url: str) -> Result:
             return attempt()
         except PassingError as passing:
             failures = 1 if passing.further else failures + 1
-            if failures >= PATIENCE.tries or passing.after > PATIENCE.greatest:
+            if failures >= TRIES or passing.after > GREATEST:
                 raise MatliftError(
-                    f"{hidden(url)} cannot be fetched: {passing}, after {failures} attempts in a row; try again later, "
+                    f"{_shown(url)} cannot be fetched: {passing}, after {failures} attempts in a row; try again later, "
                     "what has arrived is kept"
                 ) from passing
-            pause = min(PATIENCE.longest, PATIENCE.first * 2 ** (failures - 1)) * random.uniform(0.5, 1)  # noqa: S311
-            log.info("%s: %s; trying again", hidden(url), passing)
-            time.sleep(max(pause, passing.after))
+            log.info("%s: %s; trying again", _shown(url), passing)
+            time.sleep(patience.pause(failures, passing.after))
+
+
+def _shown(url: str) -> str:
+    """Return an address as it may be shown: what is asked of it may be signed, and the signature a secret."""
+    return hidden(url).partition("?")[0]

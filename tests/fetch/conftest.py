@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.fetch import ask
+from tasks.fetch import patience
 
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder where crawls keep what they have read."""
     monkeypatch.setenv("MATLIFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(ask, "SECOND", 0.003)
+    monkeypatch.setattr(patience, "SECOND", 0.003)
     return tmp_path / "cache"

@@ -317,7 +317,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def service(cache: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
     """A peer with CMR's pages."""
     assert not cache.exists()
-    monkeypatch.setattr(remote, "PATIENCE", remote.Patience(tries=4, first=0.002, longest=0.01))
+    monkeypatch.setattr(remote, "TRIES", 4)
     place = f"/_downloads/{'ab12' * 8}/dssc.db"
     page = f'<html><p>Get <a class="reference download" href="..{place}"><code>dssc.db</code></a> <a href="x.db">'
     with serving() as peer:

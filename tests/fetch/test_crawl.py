@@ -18,8 +18,9 @@ import pytest
 from peer import FAULTS, Fault, Peer, Row, Script, serving, table
 
 from tasks.errors import MatliftError
-from tasks.fetch import ask, crawl, oqmd
-from tasks.fetch.ask import Line, Patience, retry_after
+from tasks.fetch import ask, crawl, oqmd, patience
+from tasks.fetch.ask import Line, Patience
+from tasks.fetch.patience import retry_after
 from tasks.progress import Progress, listening
 from tasks.recipe import Oqmd
 
@@ -27,9 +28,9 @@ ROWS = table(1_530)  # 16 pages, the last one not full
 
 RUN = """
 import sys
-from tasks.fetch import ask, oqmd
+from tasks.fetch import oqmd, patience
 from tasks.recipe import Oqmd
-ask.SECOND = 0.003
+patience.SECOND = 0.003
 data = Oqmd(database="oqmd", at=sys.argv[1], quantity="formation energy")
 oqmd.read(data, oqmd.identity(data))
 """
@@ -123,7 +124,7 @@ def test_tables_that_end_with_a_page_or_near_its_end_are_complete(number: int) -
 
 
 def test_an_outage_in_the_middle_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "LONGEST", 8)
+    monkeypatch.setattr(patience, "LONGEST", 8)
     refused = iter(range(100))
     with serving(ROWS, Script(down=lambda served: served >= 6 and next(refused, None) is not None)) as peer:
         fetch_all(peer)

@@ -15,7 +15,7 @@ from tasks.errors import MatliftError
 from tasks.fetch import cache
 from tasks.fetch import remote as http
 from tasks.fetch.download import download, sha256_beside
-from tasks.fetch.remote import Patience, look, page
+from tasks.fetch.remote import look, page
 from tasks.progress import Progress, listening
 
 CONTENT, OTHER = (np.random.default_rng(seed).bytes(size) for seed, size in enumerate((700_000, 650_000)))
@@ -24,7 +24,7 @@ CONTENT, OTHER = (np.random.default_rng(seed).bytes(size) for seed, size in enum
 @pytest.fixture
 def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
     """A file server; those who ask it wait for milliseconds where they would wait for seconds."""
-    monkeypatch.setattr(http, "PATIENCE", Patience(tries=4, first=0.002, longest=0.01))
+    monkeypatch.setattr(http, "TRIES", 4)
     with serving() as server:
         yield server
 
@@ -219,7 +219,7 @@ def test_a_wait_of_hours_is_not_waited(peer: Peer, url: str, to: Path) -> None:
     peer.faults = [Fault(503, headers={"Retry-After": "7200"})]
     with pytest.raises(MatliftError, match="503"):
         download(remote, to)
-    assert Patience().greatest == 600
+    assert http.GREATEST == 600
 
 
 def test_a_web_page_in_place_of_the_file_is_not_taken_for_it(peer: Peer, url: str, to: Path) -> None:

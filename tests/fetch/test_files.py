@@ -201,3 +201,9 @@ def test_a_missing_file_is_named(tmp_path: Path, web: Callable[[dict[str, bytes]
             read_file(place)
         assert place in str(refused.value)
         assert reason in str(refused.value)
+
+
+def test_a_signature_in_an_address_is_not_shown(web: Callable[[dict[str, bytes]], str]) -> None:
+    with pytest.raises(MatliftError, match=r"/table\.csv answers 404") as raised:
+        read_file(f"{web({})}/table.csv?X-Amz-Signature=s3cret")
+    assert "s3cret" not in str(raised.value)
