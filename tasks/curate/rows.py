@@ -35,7 +35,7 @@ class Curated:
             block) of their InChIKey or the reduced formula; `formula` in Hill's order.
         rejected: the other records as they came, sorted by `record`, `stated` being their formula, with a `reason`,
             which is one of a few, and a `detail`, which is a sentence.
-        report: what a row is, numbers of rows, accepted and rejected by reason, and the elements of the accepted ones.
+        report: what a row is, numbers of rows, rejected by reason, accepted by table, and the elements accepted.
     """
 
     rows: pd.DataFrame
@@ -237,6 +237,7 @@ def _sorted_out(ledger: pd.DataFrame, rules: Rules) -> Curated:
         "rows": len(ledger),
         "accepted": len(rows),
         "rejected": {reason: int(count) for reason, count in rejected["reason"].value_counts().sort_index().items()},
+        "tables": {table: int(count) for table, count in rows["table"].value_counts().sort_index().items()},
         "elements": sorted(set(chain.from_iterable(map(amounts, rows["formula"].unique())))),
     }
     return Curated(rows[ACCEPTED], rejected.sort_values("record", ignore_index=True)[REJECTED], report)

@@ -12,9 +12,11 @@ class About:
         what: its rows, in words.
         licence: under which it came.
         citations: of the database and its tables.
+        computed: whether its values are, and not measured.
     """
 
     name: str
     what: str
     licence: str
     citations: tuple[str, ...]
+    computed: bool = False

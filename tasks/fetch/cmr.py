@@ -45,6 +45,7 @@ def about(data: Cmr) -> About:
     what, citations = FILES.get(data.file, (f"its table {data.file}, computed by density-functional theory", ()))
     rows = ", ".join(f"{key} {' or '.join(map(str, values))}" for key, values in data.where.items())
     return About(
+        computed=True,
         name=f"CMR {data.file}",
         what=f"{data.key} of {what}{f'; rows with {rows}' if rows else ''}",
         licence=f"CMR's {data.file} is under CC BY-SA 4.0.",

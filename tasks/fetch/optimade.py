@@ -72,6 +72,7 @@ def about(data: Optimade) -> About:
     """Return what is to be said of the database."""
     provider = _provider(data)
     return About(
+        computed=True,
         name=provider.name,
         what=f"the field {data.key} of each structure, read through OPTIMADE",
         licence=provider.licence,

@@ -44,6 +44,7 @@ SIZES = (100,)  # of a page: OQMD refuses no size, but takes 19 s for 1,000 rows
 def about(data: Oqmd) -> About:
     """Return what is to be said of OQMD."""
     return About(
+        computed=True,
         name=NAME,
         what=f"the computed {data.quantity} of each calculated compound (density-functional theory, PBE)",
         licence="OQMD is under the Creative Commons Attribution 4.0 licence (CC BY 4.0).",

@@ -25,6 +25,7 @@ MEASURED_ATOMS = np.array([52.103, 171.29, 112.97, 59.555, 18.97])
 
 
 ABOUT = About(
+    computed=True,
     name="QM9",
     what="B3LYP/6-31G(2df,p) enthalpies of small organic molecules, brought to the elements by measured atoms",
     licence="QM9 is in the public domain (CC0); the package qm9pack, from which it is read, is under the MIT licence.",

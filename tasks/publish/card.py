@@ -222,9 +222,20 @@ def _data(facts: Facts) -> str:
 - **Source**: {source.name}, {source.what}.
 - **Target**: {target.name}, {target.what}.
 
+{_meant(target)}The values of the target came from {_tables(facts.reports[1])}.
 Rows are rejected for what the data themselves say, never for a model's error on them:
 
 {markdown(rejection_rows(*facts.reports))}"""
+
+
+def _meant(target: About) -> str:
+    """Say what “measured” means where it is not true."""
+    return "The target is computed, too: its values are meant where measurements are spoken of.\n" * target.computed
+
+
+def _tables(report: Mapping[str, Any]) -> str:
+    """Say how many accepted values each table gave, and that those of some were landed by the recipe's users."""
+    return ", ".join(f"{table} ({count:,})" for table, count in report["tables"].items())
 
 
 def _training(facts: Facts) -> str:

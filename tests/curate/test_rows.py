@@ -174,6 +174,7 @@ def test_the_files_of_a_snapshot_carry_units_and_counts() -> None:
         "of": "molecules",
         "rows": 3,
         "accepted": 2,
+        "tables": {"A": 2},
         "rejected": {"charged": 1},
         "elements": ["C", "H", "N", "O"],
     }

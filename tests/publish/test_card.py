@@ -1,5 +1,6 @@
 """The card says what a chemist needs, from the numbers of the comparison."""
 
+import dataclasses
 import json
 import re
 from typing import Any
@@ -16,8 +17,20 @@ from tasks.recipe import Recipe
 
 PICTURES = {"parity.png": Picture(b"one", "Parity: …"), "learning-curve.png": Picture(b"two", "Curve: …")}
 REPORTS = (
-    {"rows": 1300, "accepted": 1200, "rejected": {"duplicate": 100}, "elements": ["C", "F", "H", "N", "O"]},
-    {"rows": 900, "accepted": 600, "rejected": {"foreign element": 200, "duplicate": 100}, "elements": ["C", "H"]},
+    {
+        "rows": 1300,
+        "accepted": 1200,
+        "rejected": {"duplicate": 100},
+        "elements": ["C", "F", "H", "N", "O"],
+        "tables": {"QM9": 1200},
+    },
+    {
+        "rows": 900,
+        "accepted": 600,
+        "rejected": {"foreign element": 200, "duplicate": 100},
+        "elements": ["C", "H"],
+        "tables": {"CRC": 588, "landed:1a2b3c4d": 12},
+    },
 )
 
 
@@ -61,6 +74,18 @@ def test_it_says_what_is_predicted_how_well_and_where_it_ends(facts: Facts) -> N
     assert "C, F, H, N, O" in card
     assert "not a substitute for a measurement" in card
     assert "11.2 kJ/mol on 60 others" in " ".join(card.split())
+
+
+def test_it_says_how_many_values_each_table_gave_those_that_were_landed_too(facts: Facts) -> None:
+    assert "came from CRC (588), landed:1a2b3c4d (12)." in write_card(facts, PICTURES)
+
+
+def test_it_says_where_the_target_is_computed_too(facts: Facts) -> None:
+    said = "The target is computed, too"
+    assert said not in write_card(facts, PICTURES)
+    target = facts.recipe.target.model_copy(update={"data": facts.recipe.source.data})
+    computed = facts.recipe.model_copy(update={"target": target})
+    assert said in write_card(dataclasses.replace(facts, recipe=computed), PICTURES)
 
 
 def test_every_method_stands_in_both_tables(facts: Facts) -> None:
