@@ -19,6 +19,11 @@ from tasks.formulas import written
 
 MAGIC = b"SQLite format 3\0"
 COLUMNS = ("id", "natoms", "numbers", "positions", "key_value_pairs")  # of ASE's table systems
+# What ASE writes a second time to make queries faster: the keys of each row, and how many atoms of each element.
+AGAIN = (
+    "SELECT id, key, value FROM number_key_values UNION ALL SELECT id, key, value FROM text_key_values",
+    "SELECT id, Z, n FROM species",
+)
 WAIT = 5.0  # seconds for a lock to be released
 FAR = 1000  # Å from the origin; no position of a molecule or a cell is as far
 
@@ -64,6 +69,7 @@ def read_table(path: Path) -> Table:
             what = f"a table systems with {', '.join(missing)}" if columns else "a table systems"
             raise DamagedError(f"{path} is an SQLite database, but not one of ASE's: it has not {what}")
         rows = database.execute(f"SELECT {', '.join(COLUMNS)} FROM systems ORDER BY id").fetchall()  # noqa: S608
+        again = [database.execute(query).fetchall() for query in AGAIN]
     if not rows:
         raise DamagedError(f"{path} has no rows: get it anew")
     ids, sizes, numbers, positions, texts = map(list, zip(*rows, strict=True))
@@ -78,17 +84,16 @@ def read_table(path: Path) -> Table:
         np.frombuffer(b"".join(positions), "<f8").reshape(-1, 3),
     )
     _check_atoms(path, table)
+    _check_again(path, table, *again)
     return table
 
 
 def formulas(table: Table) -> list[str]:
     """Return the formula of each row in Hill's order."""
-    elements, numbers = np.unique(table.numbers, return_inverse=True)
+    counts = _counts(table)
+    elements = np.flatnonzero(counts.any(axis=0))
     symbols = [chemical_symbols[element] for element in elements]
-    rows = np.repeat(np.arange(len(table.ids)), table.sizes)
-    shape = len(table.ids), len(elements)
-    counts = np.bincount(rows * len(elements) + numbers, minlength=shape[0] * shape[1]).reshape(shape)
-    return [written(dict(zip(symbols, row, strict=True))) for row in counts.tolist()]
+    return [written(dict(zip(symbols, row, strict=True))) for row in counts[:, elements].tolist()]
 
 
 def xyz(table: Table) -> list[str]:
@@ -194,3 +199,23 @@ def _check_atoms(path: Path, table: Table) -> None:
     for wrong, what in ((unknown, "an atom of no element"), (impossible, "an atom in an impossible place")):
         if wrong.any():
             raise DamagedError(f"{path} is damaged: row {row_of[np.argmax(wrong)]} has {what}; get it anew")
+
+
+def _check_again(
+    path: Path, table: Table, keys: Sequence[tuple[int, str, Key]], species: Sequence[tuple[int, int, int]]
+) -> None:
+    """Refuse rows that say one thing where they are read, and another where ASE wrote it again."""
+    of = dict(zip(table.ids, table.keys, strict=True))
+    for row, key, value in keys:
+        if row in of and of[row].get(key) != value:
+            raise DamagedError(f"{path} is damaged: row {row} has two values of {key}; get it anew")
+    counts, places = _counts(table), {row: place for place, row in enumerate(table.ids)}
+    for row, number, count in species:
+        if row in places and counts[places[row], number] != count:
+            raise DamagedError(f"{path} is damaged: row {row} has two numbers of atoms of one element; get it anew")
+
+
+def _counts(table: Table) -> npt.NDArray[np.int64]:
+    """Return how many atoms of each element every row has: rows by atomic numbers."""
+    rows, width = np.repeat(np.arange(len(table.ids)), table.sizes), len(chemical_symbols)
+    return np.bincount(rows * width + table.numbers, minlength=len(table.ids) * width).reshape(-1, width)

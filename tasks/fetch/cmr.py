@@ -67,8 +67,8 @@ def identity(data: Cmr) -> str:
 def read(data: Cmr, identity: str) -> Records:
     """Return the rows of the database as records, those without the key among them, without a value.
 
-    What cannot be seen in a file of one's own: bytes that changed inside of a position or a value and left it possible.
-    In one that was downloaded every byte is checked against what arrived.
+    What can be seen only if the recipe has the file's `sha256`: a byte that changed inside of a position, before the
+    file arrived, and left it possible. From then on every byte of a download is checked against what arrived.
 
     Raises:
         MatliftError: the file is no complete ASE database, or lacks what the recipe asks for; the message names it.
@@ -76,15 +76,27 @@ def read(data: Cmr, identity: str) -> Records:
     if not _is_local(data.at):
         path = _fetched(data, Remote(**json.loads(identity)))
         try:
-            return _records(data, path)
+            records = _records(data, path)
+            _check_hash(data, path, download.sha256_beside(path))
         except DamagedError:
             download.discard(path)  # the next attempt gets another one
             raise
+        return records
     path = _local(data.at)
     records = _records(data, path)
-    if f"sha256 {download.sha256(path)}" != identity:
+    _check_hash(data, path, found := download.sha256(path))
+    if f"sha256 {found}" != identity:
         raise MatliftError(f"{path} changed while it was read: run again when nothing writes to it")
     return records
+
+
+def _check_hash(data: Cmr, path: Path, found: str) -> None:
+    """Refuse a file that is not the one that the recipe means."""
+    if data.sha256 not in {None, found}:
+        raise DamagedError(
+            f"{path} is not the file that the recipe means: its SHA-256 is {found}, and not {data.sha256}; "
+            "get it anew, or correct sha256 in the recipe"
+        )
 
 
 def _is_local(at: str) -> bool:

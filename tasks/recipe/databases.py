@@ -44,6 +44,11 @@ class Cmr(Section):
     where: dict[str, tuple[str | int | float | bool, ...]] = Field(
         default={}, description="Keys with the values that a row must have one of; all rows if not given."
     )
+    sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="What the file must hash to: no byte of it then differs from the one that was meant.",
+    )
 
 
 class Oqmd(Section):

@@ -1,6 +1,7 @@
-"""Measures crawls: `python tests/fetch/measure.py` reads 350,000 rows of OQMD and 12,000 structures of OPTIMADE.
+"""Measures fetching: 350,000 rows of OQMD, 12,000 structures of OPTIMADE and, if its path is given, CMR's dssc.db.
 
-It prints rows per second and the peak memory of each, and fails if a row is missing or wrong.
+`python tests/fetch/measure.py [dssc.db]` prints rows per second and the peak memory of each, and fails if a row is
+missing or wrong, or if a damaged dssc.db is not refused. tools/make_cmr_standin.py of the shared folder makes one.
 """
 
 import os
@@ -12,12 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import ase.db
+import fileserver
 import optimade_server
 import peer
 
-from tasks.fetch import optimade, oqmd
+from tasks.errors import MatliftError
+from tasks.fetch import cmr, download, optimade, oqmd
 from tasks.fetch.records import Records
-from tasks.recipe import Optimade, Oqmd
+from tasks.recipe import Cmr, Optimade, Oqmd
 
 ROWS, STRUCTURES = 350_000, 12_000
 
@@ -36,8 +40,47 @@ def measured(name: str, read: Callable[[], Records], expected: dict[str, float |
     )
 
 
+def measured_file(path: Path) -> None:
+    """Fetch a dssc.db from a peer that knows ranges over a line that breaks, read it, and offer damaged ones."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = bytearray(content)
+    flipped[middle] ^= 255  # inside of a position: only the SHA-256 shows it
+    damaged = {
+        "truncated": content[:middle],
+        "a web page": b"<html>Moved</html>",
+        "empty": b"",
+        "foreign": b"SQLite format 3\0" + bytes(4096),
+        "with a flipped byte": bytes(flipped),
+    }
+    with ase.db.connect(path) as database:
+        expected = {str(row.id): row.get("E_gap") for row in database.select()}
+    with fileserver.serving() as server:
+        server.files = {"/dssc.db": content}
+        asked = Cmr(
+            database="cmr",
+            file="dssc",
+            at=f"{server.url}/dssc.db",
+            key="E_gap",
+            unit="eV",
+            sha256=download.sha256(path),
+        )
+        server.faults = [fileserver.Fault(stop_after=middle), fileserver.Fault(503)]
+        version = cmr.identity(asked)
+        measured("dssc.db, fetched and read", lambda: cmr.read(asked, version), expected)
+        measured("dssc.db, read", lambda: cmr.read(asked, version), expected)
+        for damage, bad in damaged.items():
+            server.files["/dssc.db"] = bad
+            try:
+                cmr.read(asked, cmr.identity(asked))
+            except MatliftError as error:
+                sys.stdout.write(f"dssc.db, {damage}: {error}\n")
+            else:
+                raise AssertionError(f"dssc.db, {damage}: not refused")
+
+
 def main() -> None:
-    """Measure both."""
+    """Measure all."""
     with TemporaryDirectory() as folder:
         os.environ["MATLIFT_CACHE"] = folder
         server = subprocess.Popen([sys.executable, peer.__file__, str(ROWS)], stdout=subprocess.PIPE, text=True)
@@ -56,6 +99,8 @@ def main() -> None:
             version = optimade.identity(asked)
             wanted = {one["id"]: one["attributes"]["_oqmd_delta_e"] for one in structures}
             measured("the optimade server, 500 a page", lambda: optimade.read(asked, version), wanted)
+        if sys.argv[1:]:
+            measured_file(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """CMR's databases are read completely, right and fast, wherever they come from; a broken one is named, and why."""
 
 import gzip
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -280,6 +281,34 @@ def test_flipped_bits_that_throw_an_atom_far_away_are_seen(sample: Path, tmp_pat
     said = refusal(path)
     assert said.startswith("IT is damaged: row ")
     assert said.endswith(" has an atom in an impossible place; get it anew")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("UPDATE number_key_values SET value = value + 1 WHERE key = 'E_gap' AND id = 1", "two values of E_gap"),
+        ("UPDATE systems SET key_value_pairs = replace(key_value_pairs, 'ZnP', 'ZoP')", "two values of M"),
+        ("UPDATE species SET n = n + 1 WHERE id = 1 AND Z = 8", "two numbers of atoms of one element"),
+    ],
+)
+def test_what_is_written_twice_must_be_the_same(small: Path, wrong: str, sentence: str) -> None:
+    with closing(sqlite3.connect(small)) as database, database:
+        database.execute(wrong)
+    assert sentence in refusal(small)
+
+
+def test_another_file_than_the_recipe_means_is_refused(small: Path, service: Peer, cache: Path) -> None:
+    meant = hashlib.sha256(small.read_bytes()).hexdigest()
+    assert len(table(asked(small, sha256=meant))) == len(table(asked(service.url, sha256=meant))) == 3
+    content = bytearray(small.read_bytes())
+    content[-1] ^= 1
+    small.write_bytes(content)
+    service.files["/mine.db"] = bytes(content)
+    for at in (small, f"{service.url}/mine.db"):
+        data = asked(at, sha256=meant)
+        with pytest.raises(MatliftError, match=rf"is not the file that the recipe means: .* and not {meant}; get it"):
+            cmr.read(data, cmr.identity(data))
+    assert len(list(cache.rglob("dssc.db"))) == 1
 
 
 def test_a_damaged_page_is_seen(sample: Path, tmp_path: Path) -> None:
