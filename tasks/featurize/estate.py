@@ -1,46 +1,61 @@
-"""Kier-Hall electrotopological-state indices, and the ring counts by which group additivity corrects them."""
+"""Kier-Hall electrotopological-state indices of molecules, by atom type."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdMolDescriptors
-from rdkit.Chem.EState import AtomTypes, EStateIndices
+from rdkit.Chem.EState.EState import GetPrincipleQuantumNumber
 
+from tasks.errors import MatliftError
+from tasks.featurize.atom_types import TYPES, find_types, twins
+from tasks.featurize.graphs import Graphs, graphs
+from tasks.featurize.topology import topology
 from tasks.porphyrins import with_aromatic_core
+from tasks.recipe import Statistic
 
-TYPES, SMARTS = zip(*AtomTypes._rawD, strict=True)  # noqa: SLF001 -- RDKit's table of atom types has no public name
-PATTERNS = [(re.findall("[A-Z][a-z]?", smarts)[0], Chem.MolFromSmarts(f"[$({smarts})]")) for smarts in SMARTS]
-RING_SIZES = (3, 4, 5, 6, 7, 8)
-ESTATE = tuple(f"{statistic}_{name}" for statistic in ("count", "sum") for name in TYPES)
-TOPOLOGY = (
-    *(f"rings_{size}" for size in RING_SIZES[:-1]),
-    "rings_8_or_more",
-    "rings_aromatic",
-    "atoms_bridgehead",
-    "atoms_spiro",
-    "atoms_in_2_rings",
-    "atoms_in_3_or_more_rings",
-    "bonds_conjugated",
-)
+Matrix = npt.NDArray[np.float64]
+
+STATISTICS: tuple[Statistic, ...] = ("count", "sum")
+
+_table = Chem.GetPeriodicTable()
+_numbers = range(119)
+OUTER_ELECTRONS = np.array([_table.GetNOuterElecs(number) for number in _numbers], dtype=float)
+QUANTUM_NUMBERS = np.array([GetPrincipleQuantumNumber(number) for number in _numbers], dtype=float)
 
 
-def estate_rows(molecules: Sequence[str], *, topological: bool, dyes: bool = False) -> npt.NDArray[np.float64]:
-    """Return the features of some molecules: rows by ESTATE, followed by TOPOLOGY if wanted.
+def estate_names(statistics: Sequence[Statistic] = STATISTICS) -> tuple[str, ...]:
+    """Return the columns of `estate`: count_sLi, ..., sum_ssssPb."""
+    return tuple(f"{statistic}_{name}" for statistic in statistics for name in TYPES)
+
+
+def estate_rows(
+    molecules: Sequence[str],
+    *,
+    topological: bool,
+    dyes: bool = False,
+    statistics: Sequence[Statistic] = STATISTICS,
+    merged: bool = False,
+) -> Matrix:
+    """Return the features of some molecules: rows by `estate_names`, followed by TOPOLOGY if wanted.
 
     Args:
         molecules: as SMILES.
         topological: whether TOPOLOGY is wanted.
         dyes: whether they are porphyrins, whose core is then aromatic in all its atoms, as in the published features
             (10.1021/acs.jpca.8b02842).
+        statistics: see `estate`.
+        merged: see `estate`.
+
+    Raises:
+        MatliftError: one of them is none that RDKit can read.
     """
     with rdBase.BlockLogs():  # RDKit warns of hydrogen molecules
-        parsed = [Chem.MolFromSmiles(smiles) for smiles in molecules]
+        parsed = [_parsed(smiles) for smiles in molecules]
     if dyes:
         parsed = [with_aromatic_core(molecule) for molecule in parsed]
-    indices = np.array([estate(molecule) for molecule in parsed])
+    indices = estate(parsed, statistics, merged=merged)
     return np.hstack([indices, [topology(molecule) for molecule in parsed]]) if topological else indices
 
 
@@ -49,49 +64,82 @@ def formulas_of(molecules: Sequence[str]) -> list[str]:
     return [rdMolDescriptors.CalcMolFormula(Chem.MolFromSmiles(smiles)) for smiles in molecules]
 
 
-def estate(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
-    """Return the count of each atom type in a molecule, then the sum of its E-state indices, in the order of ESTATE.
+def estate(
+    molecules: Sequence[Chem.Mol], statistics: Sequence[Statistic] = STATISTICS, *, merged: bool = False
+) -> Matrix:
+    """Return statistics of the E-state indices of the atoms of each type, in the order of `estate_names`.
 
-    L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014. Types and indices are
-    RDKit's; only the types of elements that are present are looked for. Every atom counts, while RDKit's Fingerprinter
-    takes matches on the same atoms for one: it finds one CH3 in ethane, and one CH2 in cyclopropane.
+    L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014; the types and the
+    intrinsic states are RDKit's.
 
-    Returns:
-        158 numbers without unit: 79 counts, 79 sums.
-    """
-    present = {atom.GetSymbol() for atom in molecule.GetAtoms()}
-    indices = EStateIndices(molecule)
-    result = np.zeros((2, len(TYPES)))
-    for column, (element, pattern) in enumerate(PATTERNS):
-        if element in present:
-            atoms = [atom for (atom,) in molecule.GetSubstructMatches(pattern)]
-            result[:, column] = len(atoms), sum(indices[atom] for atom in atoms)
-    return result.ravel()
-
-
-def topology(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
-    """Return the counts of rings, of atoms that rings share and of conjugated bonds, in the order of TOPOLOGY.
-
-    Atom types see an atom's neighbours and not the ring it closes: the strain of a ring is a correction of its own in
-    group additivity (S. W. Benson et al., Chem. Rev. 69 (1969) 279, doi:10.1021/cr60259a002), and so it is here.
+    Args:
+        molecules: n of them.
+        statistics: of each type: the count of its atoms; the sum, the minimum, the maximum of their indices, which are
+            0 where there are none.
+        merged: whether atoms of a type that are bonded to each other and to the same others count as one, the first,
+            as in RDKit's Fingerprinter, which takes matches on the same atoms for one: it finds one CH3 in ethane, and
+            one CH2 in cyclopropane. Otherwise every atom counts.
 
     Returns:
-        12 counts; rings are RDKit's symmetrised smallest ones, of which cubane has 6; conjugated bonds those that are
-        not aromatic.
+        (n, 79 times the number of statistics), without unit.
     """
-    rings = molecule.GetRingInfo()
-    sizes = np.clip([len(ring) for ring in rings.AtomRings()], RING_SIZES[0], RING_SIZES[-1]).astype(int)
-    aromatic = sum(all(molecule.GetBondWithIdx(bond).GetIsAromatic() for bond in ring) for ring in rings.BondRings())
-    shared = np.array([rings.NumAtomRings(atom) for atom in range(molecule.GetNumAtoms())])
-    return np.array(
-        [
-            *np.bincount(sizes, minlength=RING_SIZES[-1] + 1)[RING_SIZES[0] :],
-            aromatic,
-            rdMolDescriptors.CalcNumBridgeheadAtoms(molecule),
-            rdMolDescriptors.CalcNumSpiroAtoms(molecule),
-            np.sum(shared == 2),
-            np.sum(shared > 2),
-            sum(bond.GetIsConjugated() and not bond.GetIsAromatic() for bond in molecule.GetBonds()),
-        ],
-        dtype=float,
-    )
+    result = np.zeros((len(molecules), len(statistics), len(TYPES)))
+    for some in graphs(molecules):
+        atoms, types = find_types(some, molecules)
+        if merged:
+            kept = _first_of_twins(some, atoms, types)
+            atoms, types = atoms[kept], types[kept]
+        indices = estate_indices(some)[atoms]
+        cells = atoms // some.size * len(TYPES) + types
+        for place, statistic in enumerate(statistics):
+            values = _reduced(statistic, cells, indices, len(some.places) * len(TYPES))
+            result[some.places, place] = values.reshape(len(some.places), len(TYPES))
+    return result.reshape(len(molecules), -1)
+
+
+def estate_indices(some: Graphs) -> Matrix:
+    """Return the E-state index of each atom: (b * n,).
+
+    Those of a molecule depend on nothing else, to the last bit.
+    """
+    degrees = some.degrees
+    valence = OUTER_ELECTRONS[some.numbers] - some.hydrogens
+    intrinsic = (4 / QUANTUM_NUMBERS[some.numbers] ** 2 * valence + 1) / np.maximum(degrees, 1)
+    intrinsic = np.where(degrees > 0, intrinsic, 0.0).reshape(-1, some.size)
+    weights = np.append(1 / np.arange(1, some.size + 1) ** 2, 0.0)[some.distances]
+    perturbed = (intrinsic[:, :, None] - intrinsic[:, None, :]) * weights
+    indices: Matrix = intrinsic + perturbed.sum(axis=2)
+    return indices.ravel()
+
+
+def _parsed(smiles: str) -> Chem.Mol:
+    """Return a molecule."""
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None:
+        raise MatliftError(f"“{smiles}” cannot be read as a molecule (SMILES)")
+    return molecule
+
+
+def _first_of_twins(some: Graphs, atoms: npt.NDArray[np.int64], types: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which pairs of atom and type remain if of twins of a type only the first counts."""
+    first, second = twins(some)
+    pairs = set(zip(atoms.tolist(), types.tolist(), strict=True))
+    dropped = {
+        (later, kind)
+        for earlier, later in zip(first.tolist(), second.tolist(), strict=True)
+        for kind in types[atoms == later].tolist()
+        if (earlier, kind) in pairs
+    }
+    return np.array([pair not in dropped for pair in zip(atoms.tolist(), types.tolist(), strict=True)], dtype=bool)
+
+
+def _reduced(statistic: Statistic, cells: npt.NDArray[np.int64], indices: Matrix, number: int) -> Matrix:
+    """Return a statistic of the indices in each of a number of cells."""
+    if statistic == "count":
+        return np.bincount(cells, minlength=number).astype(float)
+    if statistic == "sum":
+        return np.bincount(cells, indices, number).astype(float)
+    extreme, nothing = (np.minimum, np.inf) if statistic == "minimum" else (np.maximum, -np.inf)
+    values = np.full(number, nothing)
+    extreme.at(values, cells, indices)
+    return np.where(np.isfinite(values), values, 0.0)

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.featurize.estate import ESTATE, TOPOLOGY, estate_rows, formulas_of
+from tasks.featurize.estate import estate_names, estate_rows, formulas_of
 from tasks.featurize.fractions import count_rows, fraction_rows
 from tasks.featurize.labels import START, label_columns, label_rows
 from tasks.featurize.scale import Scale
+from tasks.featurize.topology import TOPOLOGY
 from tasks.formulas import amounts
 from tasks.handles import Features, Snapshot
 from tasks.parallel import run_chunks
@@ -121,9 +122,11 @@ def _compute(
         fitted: the scale of the source, which knows its labels; None for the source itself.
     """
     match features:
-        case Estate(topology=topological):
-            names = ESTATE + TOPOLOGY if topological else ESTATE
-            compute = partial(estate_rows, topological=topological, dyes=of == "dyes")
+        case Estate(topology=topological, statistics=statistics, merged=merged):
+            names = estate_names(statistics) + (TOPOLOGY if topological else ())
+            compute = partial(
+                estate_rows, topological=topological, dyes=of == "dyes", statistics=statistics, merged=merged
+            )
             column = rows["smiles"]
         case Fractions(elements=elements):
             names = tuple(f"fraction_{element}" for element in elements)

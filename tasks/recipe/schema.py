@@ -89,10 +89,22 @@ class Data(Section):
     rules: Rules
 
 
+Statistic = Literal["count", "sum", "minimum", "maximum"]
+
+
 class Estate(Section):
-    """Kier-Hall electrotopological-state indices: counts and sums of 79 atom types (10.1021/ci00028a014)."""
+    """Kier-Hall electrotopological-state indices of 79 atom types (10.1021/ci00028a014)."""
 
     kind: Literal["estate"]
+    statistics: Annotated[tuple[Statistic, ...], Field(min_length=1)] = Field(
+        default=("count", "sum"),
+        description="What is taken of the indices of each type's atoms; a type without atoms has 0.",
+    )
+    merged: bool = Field(
+        default=False,
+        description="Count atoms of a type once that are bonded to each other and to the same others, as RDKit's "
+        "Fingerprinter does: one CH3 in ethane. Only for models that must agree with features made by that.",
+    )
     topology: bool = Field(
         description="Add counts of rings by size, of the atoms they share and of conjugated bonds, to which atom types "
         "are blind: the corrections of group additivity (10.1021/cr60259a002)."
@@ -100,6 +112,11 @@ class Estate(Section):
     labels: tuple[str, ...] = Field(
         default=(), description="Labels of the records that become features, one per value: M, the metal of a dye."
     )
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the features of two molecules apart are the sums of theirs."""
+        return {"count", "sum"}.issuperset(self.statistics)
 
 
 class Fractions(Section):
@@ -218,6 +235,8 @@ class Recipe(Section):
             raise ValueError("property.extensive must be false for compositions: give it per atom")
         if self.pretraining.sums and not self.property.extensive:
             raise ValueError("pretraining.sums must be 0 for a property that is not extensive")
+        if self.pretraining.sums and isinstance(self.features, Estate) and not self.features.adds_up:
+            raise ValueError("pretraining.sums must be 0 for features with minima or maxima, which do not add up")
         return self
 
     @field_validator("transfer")

@@ -9,8 +9,9 @@ from rdkit import Chem
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
 from tasks.featurize import Table, load
-from tasks.featurize.estate import ESTATE, TOPOLOGY, estate, topology
+from tasks.featurize.estate import estate_names, estate_rows
 from tasks.featurize.matrix import featurize_rows, load_scale
+from tasks.featurize.topology import TOPOLOGY
 from tasks.handles import Features, Snapshot
 from tasks.recipe import Estate
 from tasks.store import Store
@@ -76,9 +77,8 @@ def test_the_matrix_is_the_features_standardised_in_named_columns(store: Store, 
     scale = load_scale(store, source)
     matrix = from_parquet(store.read(source, "matrix.parquet"))
     assert tuple(matrix.columns) == scale.names
-    assert set(scale.names) | set(scale.dropped) == {*ESTATE, *TOPOLOGY}
-    ethanol = Chem.MolFromSmiles("CCO")
-    expected = scale.apply(ESTATE + TOPOLOGY, np.concatenate([estate(ethanol), topology(ethanol)])[None])[0]
+    assert set(scale.names) | set(scale.dropped) == {*estate_names(), *TOPOLOGY}
+    expected = scale.apply(estate_names() + TOPOLOGY, estate_rows(["CCO"], topological=True))[0]
     np.testing.assert_array_equal(load(store, source).features[SOURCE.index("CCO")], expected)
     np.testing.assert_array_equal(matrix.to_numpy()[SOURCE.index("CCO")], expected)
 
@@ -95,7 +95,7 @@ def test_elements_are_counted_with_their_hydrogens(store: Store, source: Feature
 def test_topology_is_left_out_on_request(store: Store) -> None:
     table = featurized(store, SOURCE, "plain", kind=PLAIN)
     scale = load_scale(store, table)
-    assert set(scale.names) | set(scale.dropped) == set(ESTATE)
+    assert set(scale.names) | set(scale.dropped) == set(estate_names())
 
 
 def test_a_target_is_standardised_with_the_scale_of_the_source(store: Store, source: Features) -> None:

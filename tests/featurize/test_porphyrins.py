@@ -11,7 +11,8 @@ from rdkit import Chem
 
 from tasks.curate.dyes import describe
 from tasks.errors import MatliftError
-from tasks.featurize.estate import ESTATE, TYPES, estate_rows
+from tasks.featurize.atom_types import TYPES
+from tasks.featurize.estate import estate_names, estate_rows
 from tasks.featurize.labels import label_columns, label_rows
 from tasks.featurize.matrix import featurize_rows, load_scale
 from tasks.handles import Features, Snapshot
@@ -80,7 +81,7 @@ def test_the_core_is_aromatic_in_all_its_atoms() -> None:
     molecule = Chem.MolFromSmiles(PORPHINE)
     assert sum(atom.GetIsAromatic() for atom in molecule.GetAtoms()) == 20
     assert sum(atom.GetIsAromatic() for atom in with_aromatic_core(molecule).GetAtoms()) == 24
-    counts = dict(zip(ESTATE, estate_rows([PORPHINE], topological=False, dyes=True)[0], strict=True))
+    counts = dict(zip(estate_names(), estate_rows([PORPHINE], topological=False, dyes=True)[0], strict=True))
     found = {
         name.removeprefix("count_"): int(count) for name, count in counts.items() if name.startswith("c") and count
     }

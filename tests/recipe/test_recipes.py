@@ -143,6 +143,7 @@ def test_a_dumped_recipe_loads_again_to_the_same_recipe(tmp_path: Path, network:
         ("property.unit", "cal", "property.unit: Input should be 'kJ/mol', 'kJ/mol/atom',"),
         ("property.unit", "K", "property: Value error, extensive must be false for a property in K"),
         ("property.extensive", False, "the file: Value error, pretraining.sums must be 0"),
+        ("features.statistics", ["sum", "maximum"], "the file: Value error, pretraining.sums must be 0 for features"),
         ("pretraining.epochs", "many", "pretraining.epochs: Input should be a valid integer"),
         ("pretraining.epochs", 0, "pretraining.epochs: Input should be greater than 0 (got 0)"),
         ("pretraining.epochs", 1.5, "pretraining.epochs: Input should be a valid integer"),
