@@ -15,6 +15,7 @@ from tasks.recipe.schema import (
     Recipe,
     Residual,
     Rules,
+    Statistics,
     Transfer,
 )
 from tasks.recipe.section import Unit
@@ -39,6 +40,7 @@ __all__ = [
     "Recipe",
     "Residual",
     "Rules",
+    "Statistics",
     "TableFile",
     "Transfer",
     "Unit",
