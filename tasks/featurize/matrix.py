@@ -32,8 +32,8 @@ class Table:
 
     Attributes:
         features: (n, p), standardised on the source, without unit.
-        elements: (n, e), atoms of each element of the source (of dyes: of their free bases); the fraction of each if
-            the property is not extensive.
+        elements: (n, e), atoms of each element of the source (of dyes: of their free bases; with statistics, of each
+            element that they describe); the fraction of each if the property is not extensive.
         values: (n,), the property, in the unit of the recipe; not a number where a row is only to be predicted.
         keys: (n,), the group of each row: rows that share one never straddle folds.
         records: (n,), the name of each row in its database.
