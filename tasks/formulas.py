@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 
 from ase.data import chemical_symbols
 
@@ -18,11 +18,14 @@ TOKEN = re.compile(rf"(?P<symbol>[A-Z][a-z]?)|(?P<open>[(\[{{])|(?P<close>[)\]}}
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 ADDENDS = re.compile(r"[·•∙⋅*]")  # between the parts of a hydrate
 WATER = re.compile(r"(?<![A-Za-z)\]}.]0)\.(?=(?:\d+\.)?\d*H2O$)")  # CuSO4.5H2O, which nobody means as O4.5
+TERM = re.compile(rf"([A-Z][a-z]?)({NUMBER})?", re.ASCII)
+PLAIN = re.compile(rf"(?:{TERM.pattern})+", re.ASCII)  # Zn0.15Ga0.85As, as nearly all formulas of tables are
+KEPT = 2**16  # readings: formulas come again at once, if at all; half a kilobyte each
 
 Amounts = dict[str, Fraction]
 
 
-@cache
+@lru_cache(KEPT)
 def amounts(formula: str) -> Amounts:
     """Return how many atoms of each element a formula has, exactly: {"Ca": 1, "N": 2, "O": 6} of Ca(NO3)2.
 
@@ -32,12 +35,8 @@ def amounts(formula: str) -> Amounts:
     Raises:
         MatliftError: it is no such formula; the message says where it ends to be one.
     """
-    text = unicodedata.normalize("NFKC", ADDENDS.sub("·", formula)).replace(" ", "")
-    total: Amounts = {}
-    for part in WATER.sub("·", text).split("·"):
-        match = re.match(NUMBER, part)
-        factor = Fraction(match[0]) if match else Fraction(1)
-        _add(total, _part(part[match.end() if match else 0 :], formula), factor)
+    plain = PLAIN.fullmatch(formula) and not WATER.search(formula)
+    total = _plain(formula) if plain else _whole(formula)
     found = {element: amount for element, amount in total.items() if amount}
     if not found:
         raise MatliftError(f"“{formula}” is not a chemical formula: it has no atoms")
@@ -51,8 +50,8 @@ def reduced(formula: str) -> str:
         MatliftError: it is no formula.
     """
     parts = amounts(formula)
-    scale = Fraction(math.lcm(*(amount.denominator for amount in parts.values())))
-    numbers = {element: int(amount * scale) for element, amount in parts.items()}
+    scale = math.lcm(*(amount.denominator for amount in parts.values()))
+    numbers = {element: amount.numerator * (scale // amount.denominator) for element, amount in parts.items()}
     divisor = math.gcd(*numbers.values())
     return written({element: number // divisor for element, number in numbers.items()})
 
@@ -77,6 +76,33 @@ def hill(elements: Iterable[str]) -> list[str]:
     names = set(elements)
     first = [element for element in ("C", "H") if element in names] if "C" in names else []
     return first + sorted(names - set(first))
+
+
+def _plain(formula: str) -> Amounts:
+    """Return the amounts of a formula that is nothing but symbols and numbers."""
+    total: Amounts = {}
+    for symbol, number in TERM.findall(formula):
+        if symbol not in ELEMENTS:
+            raise _unreadable(formula, f"{symbol} is no element")
+        total[symbol] = total[symbol] + _number(number) if symbol in total else _number(number)
+    return total
+
+
+@lru_cache(KEPT)
+def _number(text: str) -> Fraction:
+    """Return what the number behind a symbol says."""
+    return Fraction(text or 1)
+
+
+def _whole(formula: str) -> Amounts:
+    """Return the amounts of a formula in all its parts."""
+    text = unicodedata.normalize("NFKC", ADDENDS.sub("·", formula)).replace(" ", "")
+    total: Amounts = {}
+    for part in WATER.sub("·", text).split("·"):
+        match = re.match(NUMBER, part)
+        factor = Fraction(match[0]) if match else Fraction(1)
+        _add(total, _part(part[match.end() if match else 0 :], formula), factor)
+    return total
 
 
 def _part(text: str, formula: str) -> Amounts:

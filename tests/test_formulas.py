@@ -128,6 +128,21 @@ def test_decimals_are_exact(parts: dict[str, int], thousandths: int) -> None:
     assert reduced(scaled) == reduced(written(parts))
 
 
+terms = st.lists(st.tuples(st.sampled_from([*sorted(ELEMENTS), "Xx"]), st.sampled_from(["", "2", ".5", "0.15", "0"])))
+
+
+@given(terms)
+def test_brackets_around_a_formula_change_nothing(parts: list[tuple[str, str]]) -> None:
+    formula = "".join(map("".join, parts))
+    try:
+        inside = amounts(f"({formula})")
+    except MatliftError as refused:
+        with pytest.raises(MatliftError, match=str(refused).rpartition(": ")[2]):
+            amounts(formula)
+    else:
+        assert amounts(formula) == inside
+
+
 @given(counts)
 def test_a_name_is_its_own_name_and_in_hill_s_order(parts: dict[str, int]) -> None:
     name = reduced(written(parts))

@@ -8,7 +8,7 @@ from prefect import task
 from tasks.curate.rows import curate_file
 from tasks.dashboard import progress_artifact, show_table
 from tasks.handles import FORMULAS, PORPHYRINS, Raw, Snapshot, fingerprint
-from tasks.recipe import FeatureSpec, Fractions, Rules
+from tasks.recipe import Estate, FeatureSpec, Rules, Statistics
 from tasks.store import Store, connect
 
 __all__ = ["curate", "curated"]
@@ -23,13 +23,15 @@ def curate(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | Non
     Args:
         raw: the table.
         rules: what its rows must satisfy.
-        features: what will be computed of them: fractions know a list of elements, and no other may occur.
-        within: the source's snapshot, if this is the target: no element may occur that its accepted rows never have.
+        features: what will be computed of them: those of compositions know a list of elements; no other may occur.
+        within: the source's snapshot, if this is the target: no element may occur that its accepted rows never have,
+            unless the features are statistics, which describe such elements.
 
     Raises:
         MatliftError: the store or a file in it cannot be used.
     """
     store = connect()
+    within = _bounds(features, within)
     handle = _named(raw, rules, features, within)
     elements = _known(features) if within is None else _elements(store, within)
     with progress_artifact(f"curate {raw}"):
@@ -40,7 +42,7 @@ def curate(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | Non
 
 def curated(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | None = None) -> Snapshot | None:
     """Return what `curate` gives if it is in the store; nothing is made."""
-    handle = _named(raw, rules, features, within)
+    handle = _named(raw, rules, features, _bounds(features, within))
     return handle if connect().holds(handle) else None
 
 
@@ -53,9 +55,14 @@ def _named(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | Non
     return Snapshot(fingerprint("tasks.curate", *inputs, libraries=libraries, modules=modules))
 
 
+def _bounds(features: FeatureSpec, source: Snapshot | None) -> Snapshot | None:
+    """Return the source if the target may have its elements alone."""
+    return None if isinstance(features, Statistics) else source
+
+
 def _known(features: FeatureSpec) -> list[str] | None:
     """Return the only elements that the features know; None if they know all."""
-    return list(features.elements) if isinstance(features, Fractions) else None
+    return None if isinstance(features, Estate) else list(features.elements)
 
 
 def _elements(store: Store, source: Snapshot) -> list[str]:

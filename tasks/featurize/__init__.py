@@ -17,6 +17,8 @@ def featurize(snapshot: Snapshot, features: FeatureSpec, *, extensive: bool, sca
     store = connect()
     inputs = (snapshot, features, extensive, scale)
     modules = (*FORMULAS, *PORPHYRINS)
-    handle = Features(fingerprint("tasks.featurize", *inputs, libraries=("rdkit", "numpy"), modules=modules))
+    handle = Features(
+        fingerprint("tasks.featurize", *inputs, libraries=("ase", "chemicals", "numpy", "rdkit"), modules=modules)
+    )
     with progress_artifact("featurize"):
         return store.once(handle, lambda: featurize_rows(store, snapshot, features, scale, extensive=extensive))

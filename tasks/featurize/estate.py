@@ -13,11 +13,11 @@ from tasks.featurize.atom_types import TYPES, find_types, twins
 from tasks.featurize.graphs import Graphs, graphs
 from tasks.featurize.topology import topology
 from tasks.porphyrins import with_aromatic_core
-from tasks.recipe import Statistic
+from tasks.recipe import EstateStatistic
 
 Matrix = npt.NDArray[np.float64]
 
-STATISTICS: tuple[Statistic, ...] = ("count", "sum")
+STATISTICS: tuple[EstateStatistic, ...] = ("count", "sum")
 
 _table = Chem.GetPeriodicTable()
 _numbers = range(119)
@@ -25,7 +25,7 @@ OUTER_ELECTRONS = np.array([_table.GetNOuterElecs(number) for number in _numbers
 QUANTUM_NUMBERS = np.array([GetPrincipleQuantumNumber(number) for number in _numbers], dtype=float)
 
 
-def estate_names(statistics: Sequence[Statistic] = STATISTICS) -> tuple[str, ...]:
+def estate_names(statistics: Sequence[EstateStatistic] = STATISTICS) -> tuple[str, ...]:
     """Return the columns of `estate`: count_sLi, ..., sum_ssssPb."""
     return tuple(f"{statistic}_{name}" for statistic in statistics for name in TYPES)
 
@@ -35,7 +35,7 @@ def estate_rows(
     *,
     topological: bool,
     dyes: bool = False,
-    statistics: Sequence[Statistic] = STATISTICS,
+    statistics: Sequence[EstateStatistic] = STATISTICS,
     merged: bool = False,
 ) -> Matrix:
     """Return the features of some molecules: rows by `estate_names`, followed by TOPOLOGY if wanted.
@@ -65,7 +65,7 @@ def formulas_of(molecules: Sequence[str]) -> list[str]:
 
 
 def estate(
-    molecules: Sequence[Chem.Mol], statistics: Sequence[Statistic] = STATISTICS, *, merged: bool = False
+    molecules: Sequence[Chem.Mol], statistics: Sequence[EstateStatistic] = STATISTICS, *, merged: bool = False
 ) -> Matrix:
     """Return statistics of the E-state indices of the atoms of each type, in the order of `estate_names`.
 
@@ -133,7 +133,7 @@ def _first_of_twins(some: Graphs, atoms: npt.NDArray[np.int64], types: npt.NDArr
     return np.array([pair not in dropped for pair in zip(atoms.tolist(), types.tolist(), strict=True)], dtype=bool)
 
 
-def _reduced(statistic: Statistic, cells: npt.NDArray[np.int64], indices: Matrix, number: int) -> Matrix:
+def _reduced(statistic: EstateStatistic, cells: npt.NDArray[np.int64], indices: Matrix, number: int) -> Matrix:
     """Return a statistic of the indices in each of a number of cells."""
     if statistic == "count":
         return np.bincount(cells, minlength=number).astype(float)

@@ -1,7 +1,7 @@
 """Feature matrices: made from snapshots, kept in the store, loaded as arrays."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -15,11 +15,12 @@ from tasks.featurize.estate import estate_names, estate_rows, formulas_of
 from tasks.featurize.fractions import count_rows, fraction_rows
 from tasks.featurize.labels import START, label_columns, label_rows
 from tasks.featurize.scale import Scale
+from tasks.featurize.statistics import statistics_names, statistics_rows
 from tasks.featurize.topology import TOPOLOGY
 from tasks.formulas import amounts
 from tasks.handles import Features, Snapshot
 from tasks.parallel import run_chunks
-from tasks.recipe import Estate, FeatureSpec, Fractions
+from tasks.recipe import Estate, FeatureSpec, Fractions, Statistics
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet, units
 
@@ -32,8 +33,8 @@ class Table:
 
     Attributes:
         features: (n, p), standardised on the source, without unit.
-        elements: (n, e), atoms of each element of the source (of dyes: of their free bases); the fraction of each if
-            the property is not extensive.
+        elements: (n, e), atoms of each element of the source (of dyes: of their free bases; with statistics, of each
+            element that they describe); the fraction of each if the property is not extensive.
         values: (n,), the property, in the unit of the recipe; not a number where a row is only to be predicted.
         keys: (n,), the group of each row: rows that share one never straddle folds.
         records: (n,), the name of each row in its database.
@@ -80,6 +81,8 @@ def featurize_rows(
     formulas, elements = _atoms(rows, report)
     if scale is not None:
         elements = json.loads(store.read(scale, "state.json"))["elements"]
+    elif isinstance(features, Statistics):
+        elements = list(features.elements)  # a target may have those that its source lacks
     fitted = None if scale is None else load_scale(store, scale)
     names, raw = _compute(rows, features, report["of"], fitted)
     count = count_rows if extensive else fraction_rows
@@ -121,6 +124,7 @@ def _compute(
         of: what a row is, by the snapshot's report.
         fitted: the scale of the source, which knows its labels; None for the source itself.
     """
+    compute: Callable[[Sequence[str]], npt.NDArray[np.float64]]
     match features:
         case Estate(topology=topological, statistics=statistics, merged=merged):
             names = estate_names(statistics) + (TOPOLOGY if topological else ())
@@ -131,6 +135,8 @@ def _compute(
         case Fractions(elements=elements):
             names = tuple(f"fraction_{element}" for element in elements)
             compute, column = partial(fraction_rows, elements=elements), rows["formula"]
+        case Statistics():
+            names, compute, column = statistics_names(), statistics_rows, rows["formula"]
     items, place = np.unique(column.to_numpy(str), return_inverse=True)  # dyes with different metals share a free base
     matrix = np.concatenate(run_chunks(compute, items.tolist(), chunk=CHUNK, label="featurize"))[place]
     if not (isinstance(features, Estate) and features.labels):

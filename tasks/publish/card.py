@@ -15,7 +15,7 @@ from tasks.fetch.databases import DATABASES
 from tasks.handles import Comparison, Lineage, Model
 from tasks.publish.figures import Picture
 from tasks.publish.grids import MEANINGS, curve_rows, markdown, method_rows, rejection_rows
-from tasks.publish.kinds import KINDS, Kind, entering
+from tasks.publish.kinds import Kind, entering, kind_of
 from tasks.publish.words import chosen, headline, number, rivals, unseen, worth
 from tasks.recipe import ElemNet, Recipe, Residual
 
@@ -60,7 +60,7 @@ class Facts:
     @property
     def kind(self) -> Kind:
         """What the rows are, in words."""
-        return KINDS[self.recipe.target.rules.of]
+        return kind_of(self.recipe.target.rules.of, self.recipe.features)
 
     def sources(self) -> tuple[About, About]:
         """Return what is to be said of the databases of source and target."""

@@ -2,11 +2,14 @@
 
 from typing import NamedTuple
 
-from tasks.recipe import Estate, FeatureSpec
+from tasks.featurize.properties import property_names
+from tasks.featurize.statistics import OVER_ELEMENTS
+from tasks.recipe import Estate, FeatureSpec, Fractions, Statistics
 
 TOPOLOGY = ", with its rings and conjugated bonds"
 ESTATE = "L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014"
 FRACTIONS = "D. Jha et al., Sci. Rep. 8 (2018) 17593, doi:10.1038/s41598-018-35934-y"
+STATISTICS = "L. Ward et al., npj Comput. Mater. 2 (2016) 16028, doi:10.1038/npjcompumats.2016.28"
 
 
 class Kind(NamedTuple):
@@ -52,10 +55,34 @@ KINDS = {
 }
 
 
+def kind_of(of: str, features: FeatureSpec) -> Kind:
+    """Return what a row is, in words.
+
+    Args:
+        of: by the recipe's rules.
+        features: what is computed of it.
+    """
+    kind = KINDS[of]
+    if not isinstance(features, Statistics):
+        return kind
+    return kind._replace(
+        known="in any proportion; of those that it saw in no compound it knows their properties alone",
+        blind="It sees the elements with their fractions and nothing of the structure: polymorphs get the same value",
+        citation=STATISTICS,
+    )
+
+
 def entering(features: FeatureSpec) -> str:
     """Say as what a row enters the network."""
-    if isinstance(features, Estate):
-        rings = TOPOLOGY if features.topology else ""
-        labels = f", and its labels {', '.join(features.labels)}" if features.labels else ""
-        return f"the counts and sums of its electrotopological-state indices{rings}{labels}"
-    return f"the fractions of {len(features.elements)} elements"
+    match features:
+        case Estate(topology=topology, labels=labels):
+            rings = TOPOLOGY if topology else ""
+            names = f", and its labels {', '.join(labels)}" if labels else ""
+            return f"the counts and sums of its electrotopological-state indices{rings}{names}"
+        case Fractions(elements=elements):
+            return f"the fractions of {len(elements)} elements"
+        case Statistics():
+            return (
+                f"the {', '.join(OVER_ELEMENTS)} of {len(property_names())} properties over its elements, "
+                "with the norms of their fractions"
+            )

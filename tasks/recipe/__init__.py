@@ -6,6 +6,7 @@ from tasks.recipe.schema import (
     Data,
     ElemNet,
     Estate,
+    EstateStatistic,
     Evaluation,
     FeatureSpec,
     Fractions,
@@ -15,7 +16,7 @@ from tasks.recipe.schema import (
     Recipe,
     Residual,
     Rules,
-    Statistic,
+    Statistics,
     Transfer,
 )
 from tasks.recipe.section import Unit
@@ -28,6 +29,7 @@ __all__ = [
     "Data",
     "ElemNet",
     "Estate",
+    "EstateStatistic",
     "Evaluation",
     "FeatureSpec",
     "Fractions",
@@ -40,7 +42,7 @@ __all__ = [
     "Recipe",
     "Residual",
     "Rules",
-    "Statistic",
+    "Statistics",
     "TableFile",
     "Transfer",
     "Unit",

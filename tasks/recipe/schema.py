@@ -14,6 +14,12 @@ ELEMNET_ELEMENTS = tuple(
     element for element in chemical_symbols[1:95] if element not in {"He", "Ne", "Ar", "Po", "At", "Rn", "Fr", "Ra"}
 )
 
+# Those whose properties are all known; of He, Ne, Ar and Rn there is no electronegativity, of At no ionisation energy,
+# from Bk on no covalent radius: see tasks.featurize.properties.
+DESCRIBED_ELEMENTS = tuple(
+    element for element in chemical_symbols[1:97] if element not in {"He", "Ne", "Ar", "At", "Rn"}
+)
+
 
 class Property(Section):
     """The property to predict; what source and target give is brought to this unit."""
@@ -89,14 +95,14 @@ class Data(Section):
     rules: Rules
 
 
-Statistic = Literal["count", "sum", "minimum", "maximum"]
+EstateStatistic = Literal["count", "sum", "minimum", "maximum"]
 
 
 class Estate(Section):
     """Kier-Hall electrotopological-state indices of 79 atom types (10.1021/ci00028a014)."""
 
     kind: Literal["estate"]
-    statistics: Annotated[tuple[Statistic, ...], Field(min_length=1)] = Field(
+    statistics: Annotated[tuple[EstateStatistic, ...], Field(min_length=1)] = Field(
         default=("count", "sum"),
         description="What is taken of the indices of each type's atoms; a type without atoms has 0.",
     )
@@ -137,7 +143,14 @@ class Fractions(Section):
         return elements
 
 
-FeatureSpec = Annotated[Estate | Fractions, Field(discriminator="kind")]
+class Statistics(Section):
+    """Statistics of what its elements are like over a composition (10.1038/npjcompumats.2016.28)."""
+
+    kind: Literal["statistics"]
+    elements: ClassVar[tuple[str, ...]] = DESCRIBED_ELEMENTS
+
+
+FeatureSpec = Annotated[Estate | Fractions | Statistics, Field(discriminator="kind")]
 
 
 class Residual(Section):
@@ -229,8 +242,10 @@ class Recipe(Section):
         kinds = {self.source.rules.of, self.target.rules.of}
         if len(kinds) > 1:
             raise ValueError("source.rules.of and target.rules.of must be the same")
-        if (self.features.kind == "fractions") != (kinds == {"compositions"}):
-            raise ValueError("features of kind fractions belong to rows that are compositions, and only to them")
+        if isinstance(self.features, Fractions | Statistics) != (kinds == {"compositions"}):
+            raise ValueError(
+                "features of kinds fractions and statistics belong to rows that are compositions, and only to them"
+            )
         if kinds == {"compositions"} and self.property.extensive:
             raise ValueError("property.extensive must be false for compositions: give it per atom")
         if self.pretraining.sums and not self.property.extensive:

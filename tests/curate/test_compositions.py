@@ -1,12 +1,18 @@
 """Compositions are one however they are written, and several values of one are settled by the recipe's rule."""
 
+import hashlib
+
 import pandas as pd
 import pytest
 
+from tasks.curate import curate
+from tasks.curate import curated as curated_before
 from tasks.curate.rows import Curated, curate_rows
 from tasks.errors import MatliftError
 from tasks.fetch.records import Records, pack
-from tasks.recipe import Rules
+from tasks.handles import Raw
+from tasks.recipe import FeatureSpec, Fractions, Rules, Statistics
+from tasks.store import Store
 from tasks.tables import from_parquet
 
 
@@ -114,3 +120,30 @@ def test_what_is_far_from_the_median_is_an_outlier() -> None:
 def test_a_rule_for_outliers_that_cannot_be_used_is_refused() -> None:
     with pytest.raises(MatliftError, match="half of the values are 0 eV/atom"):
         curated([("FeO", 0.0), ("Fe2O3", 0.0), ("Fe3O4", 0.0), ("ZnO", 3.4)], rules(outliers=8))
+
+
+def landed(store: Store, rows: list[tuple[str, float]]) -> Raw:
+    frame = pd.DataFrame(rows, columns=["formula", "value"]).assign(table="A")
+    frame["record"] = "A:" + frame["formula"]
+    content = pack(Records(frame, "eV/atom"), "eV/atom")
+    handle = Raw(hashlib.sha256(content).hexdigest()[:16])
+    store.write(handle, {"rows.parquet": content}, 0)
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("features", "rejected"),
+    [
+        (Fractions(kind="fractions"), {"A:RbBr", "A:HeO"}),
+        (Fractions(kind="fractions", elements=Statistics.elements), {"A:RbBr", "A:HeO"}),
+        (Statistics(kind="statistics"), {"A:HeO"}),
+    ],
+)
+def test_statistics_describe_elements_that_the_source_lacks(
+    store: Store, features: FeatureSpec, rejected: set[str]
+) -> None:
+    source = curate.fn(landed(store, [("FeO", -1.0), ("NaCl", -2.0)]), rules(), features)
+    raw = landed(store, [("FeCl2", -1.0), ("RbBr", -2.0), ("HeO", 1.0)])
+    target = curate.fn(raw, rules(), features, within=source)
+    assert set(from_parquet(store.read(target, "rejected.parquet"))["record"]) == rejected
+    assert curated_before(raw, rules(), features, within=source) == target

@@ -165,7 +165,13 @@ def test_a_dumped_recipe_loads_again_to_the_same_recipe(tmp_path: Path, network:
         ("network.kind", MISSING, "network: Unable to extract tag using discriminator 'kind'"),
         ("source.data.database", "pubchem", "source.data: Input tag 'pubchem' found using 'database'"),
         ("source.rules.of", "compositions", "the file: Value error, source.rules.of and target.rules.of"),
-        ("features", {"kind": "fractions"}, "the file: Value error, features of kind fractions belong to rows"),
+        ("features", {"kind": "fractions"}, "the file: Value error, features of kinds fractions and statistics belong"),
+        (
+            "features",
+            {"kind": "statistics"},
+            "the file: Value error, features of kinds fractions and statistics belong",
+        ),
+        ("features", {"kind": "statistics", "elements": ["Fe"]}, "features.statistics.elements: Extra inputs are not"),
         (
             "features",
             {"kind": "fractions", "elements": ["Fe", "Xx"]},
