@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 RECIPE ?= qm9-webbook
 
-.PHONY: run test lint clean
+.PHONY: run test bench lint clean
 
 run: .venv/ready
 	$(BIN)/matlift run $(RECIPE)
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+bench: .venv/bench .venv/matminer/ready
+	$(BIN)/python -m pytest tests/bench --override-ini=addopts= --benchmark-quiet --benchmark-json=benchmarks.json
 
 lint: .venv/test
 	$(BIN)/ruff check
@@ -25,6 +28,15 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 
 .venv/test: .venv/ready
 	$(PIP) ".[test]"
+	touch $@
+
+.venv/bench: .venv/ready
+	$(PIP) ".[bench]"
+	touch $@
+
+.venv/matminer/ready: tests/bench/matminer.txt
+	$(PYTHON) -m venv .venv/matminer
+	.venv/matminer/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 clean:

@@ -14,6 +14,8 @@ import pytest
 from tasks.seaweed import embedded
 from tasks.store import Store
 
+collect_ignore = ["bench"]  # measured by `make bench`
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest file, which takes as long as all others; the fast ones run beside it."""
