@@ -2,13 +2,16 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 
+from tasks import cluster
 from tasks.errors import MatliftError
-from tasks.parallel import cores, run_chunks
+from tasks.parallel import AHEAD, cores, run_chunks
 from tasks.progress import Progress, listening
 
 several = pytest.mark.skipif(cores() < 2, reason="needs two cores")
@@ -42,7 +45,7 @@ def test_results_come_in_the_order_of_the_items(chunk: int) -> None:
 
 
 def test_nothing_makes_nothing() -> None:
-    assert run_chunks(doubled, [], chunk=3, label="double") == []
+    assert list(run_chunks(doubled, [], chunk=3, label="double")) == []
 
 
 @several
@@ -51,7 +54,7 @@ def test_several_chunks_go_to_other_processes() -> None:
 
 
 def test_a_single_chunk_stays_in_this_process() -> None:
-    assert run_chunks(process, range(4), chunk=4, label="where") == [os.getpid()]
+    assert list(run_chunks(process, range(4), chunk=4, label="where")) == [os.getpid()]
 
 
 @several
@@ -64,7 +67,7 @@ def test_the_processes_do_not_inherit_prefect() -> None:
 def test_progress_counts_items(chunk: int) -> None:
     heard: list[Progress] = []
     with listening(heard.append):
-        run_chunks(doubled, range(5), chunk=chunk, label="double")
+        list(run_chunks(doubled, range(5), chunk=chunk, label="double"))
     assert [progress.done for progress in heard] == ([0, 2, 4, 5] if chunk == 2 else [0, 5])
     assert {(progress.label, progress.total) for progress in heard} == {("double", 5)}
 
@@ -72,10 +75,67 @@ def test_progress_counts_items(chunk: int) -> None:
 @several
 def test_a_killed_process_is_explained() -> None:
     with pytest.raises(MatliftError, match="a process of “die” was killed, most often for lack of memory"):
-        run_chunks(dying, range(4), chunk=1, label="die")
+        list(run_chunks(dying, range(4), chunk=1, label="die"))
+
+
+def test_few_chunks_are_on_their_way_at_once() -> None:
+    asked: list[int] = []
+
+    class Items(list[int]):
+        def __getitem__(self, place: object) -> list[int]:  # type: ignore[override]
+            asked.append(1)
+            return super().__getitem__(place)  # type: ignore[call-overload,no-any-return]
+
+    with closing(run_chunks(doubled, Items(range(50)), chunk=1, label="double")) as results:
+        assert next(results) == [0]
+    assert len(asked) <= AHEAD * cores()
+
+
+def test_a_dask_cluster_works_on_chunks_in_order(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATLIFT_DASK", scheduler)
+    heard: list[Progress] = []
+    with listening(heard.append):
+        results = list(run_chunks(doubled, range(7), chunk=2, label="double"))
+    assert results == [[0, 2], [4, 6], [8, 10], [12]]
+    assert [progress.done for progress in heard] == [0, 2, 4, 6, 7]
+    workers = set(run_chunks(process, range(8), chunk=1, label="where"))
+    assert os.getpid() not in workers
+    with pytest.raises(MatliftError, match="no 0"):
+        list(run_chunks(complaining, range(4), chunk=1, label="complain"))
+
+
+def test_a_dask_cluster_that_gives_up_is_explained(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATLIFT_DASK", scheduler)
+    with pytest.raises(MatliftError, match=f"the Dask cluster at {scheduler} gave “die” up"):
+        list(run_chunks(dying, range(4), chunk=1, label="die"))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
+    for wrong in ("tcp://127.0.0.1:9", "nonsense://x"):
+        monkeypatch.setenv("MATLIFT_DASK", wrong)
+        with pytest.raises(MatliftError, match=f"the Dask scheduler at MATLIFT_DASK, {wrong}, does not answer"):
+            list(run_chunks(doubled, range(4), chunk=1, label="double"))
+
+
+def test_an_address_without_dask_is_explained() -> None:
+    script = """
+import sys
+sys.modules["distributed"] = None  # as if it were not installed
+from tasks.parallel import run_chunks
+try:
+    list(run_chunks(len, range(4), chunk=1, label="count"))
+except Exception as error:
+    print(error)
+"""
+    environment = {**os.environ, "MATLIFT_DASK": "tcp://127.0.0.1:9"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == (
+        "MATLIFT_DASK is tcp://127.0.0.1:9, but Dask is not installed: pip install 'matlift[dask]', or unset it\n"
+    )
 
 
 @pytest.mark.parametrize("chunk", [1, 4])
 def test_an_error_in_the_work_reaches_the_caller(chunk: int) -> None:
     with pytest.raises(MatliftError, match="no 0"):
-        run_chunks(complaining, range(4), chunk=chunk, label="complain")
+        list(run_chunks(complaining, range(4), chunk=chunk, label="complain"))

@@ -129,7 +129,7 @@ def _compute(
             names = tuple(f"fraction_{element}" for element in elements)
             compute, column = partial(fraction_rows, elements=elements), rows["formula"]
     items, place = np.unique(column.to_numpy(str), return_inverse=True)  # dyes with different metals share a free base
-    matrix = np.concatenate(run_chunks(compute, items.tolist(), chunk=CHUNK, label="featurize"))[place]
+    matrix = np.concatenate(list(run_chunks(compute, items.tolist(), chunk=CHUNK, label="featurize")))[place]
     if not (isinstance(features, Estate) and features.labels):
         return names, matrix
     said = rows["labels"].fillna("{}").tolist()
