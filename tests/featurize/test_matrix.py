@@ -3,45 +3,22 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from rdkit import Chem
-from rdkit.Chem.rdMolDescriptors import CalcMolFormula
+from snapshots import snapshot
 
 from tasks.featurize import Table, load
 from tasks.featurize.estate import ESTATE, TOPOLOGY, estate, topology
 from tasks.featurize.matrix import featurize_rows, load_scale
-from tasks.handles import Features, Snapshot
+from tasks.handles import Features
 from tasks.recipe import Estate
 from tasks.store import Store
-from tasks.tables import from_parquet, to_parquet, units
+from tasks.tables import from_parquet, units
 
 SOURCE = ("C", "CC", "CCO", "C=C", "C#C", "C=O", "CN", "C1CC1", "c1ccccc1", "C=CC=C", "C1CC12CC2", "CF", "O=CC=O")
 TARGET = ("CCCO", "C1CCC1", "CC=O", "C=CC=C.C1CC1", "C=CC=C", "C1CC1")
 TOPOLOGICAL = Estate(kind="estate", topology=True)
 PLAIN = Estate(kind="estate", topology=False)
-
-
-def snapshot(store: Store, molecules: tuple[str, ...], name: str) -> Snapshot:
-    """Put a curated table into the store; the value of a row is its place."""
-    parsed = [Chem.MolFromSmiles(smiles) for smiles in molecules]
-    rows = pd.DataFrame(
-        {
-            "record": [f"{name}:{place}" for place in range(len(molecules))],
-            "key": [smiles.upper() for smiles in molecules],
-            "smiles": molecules,
-            "formula": [CalcMolFormula(molecule) for molecule in parsed],
-            "value": np.arange(len(molecules), dtype=float),
-        }
-    )
-    elements = sorted({atom.GetSymbol() for molecule in parsed for atom in Chem.AddHs(molecule).GetAtoms()})
-    handle = Snapshot(name)
-    files = {
-        "rows.parquet": to_parquet(rows, {"value": "kJ/mol"}),
-        "report.json": json.dumps({"of": "molecules", "elements": elements}).encode(),
-    }
-    store.write(handle, files, 0)
-    return handle
 
 
 @pytest.fixture
