@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from threading import Thread
 from typing import TypeVar
 
 from tasks.cluster import Submit, address, cluster
@@ -101,10 +102,22 @@ def _processes(workers: int, label: str) -> Iterator[Submit]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([])
     try:
-        with ProcessPoolExecutor(workers, context) as pool:
+        with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
             yield pool.submit
     except BrokenProcessPool as error:
         raise MatliftError(
             f"a process of “{label}” was killed, most often for lack of memory: free some, then run again; "
             "what was finished is kept"
         ) from error
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it is killed; it would wait for work, and hold memory, forever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,27 @@ def test_progress_counts_items(chunk: int) -> None:
 def test_a_killed_process_is_explained() -> None:
     with pytest.raises(MatliftError, match="a process of “die” was killed, most often for lack of memory"):
         list(run_chunks(dying, range(4), chunk=1, label="die"))
+
+
+@several
+def test_processes_end_with_a_killed_parent() -> None:
+    script = """
+import os, signal
+from test_parallel import process
+from tasks.parallel import run_chunks
+for worker in run_chunks(process, range(8), chunk=1, label="where"):
+    print(worker, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    worker = Path(f"/proc/{int(done.stdout)}")
+    deadline = time.monotonic() + 20
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not worker.exists()
 
 
 def test_few_chunks_are_on_their_way_at_once() -> None:

@@ -33,7 +33,7 @@ def _show(store: Store, handle: Features) -> None:
     """Show the rows whose features could not be computed, if there are any, on the dashboard."""
     rejected = from_parquet(store.read(handle, "rejected.parquet"))
     if len(rejected):
-        said = f"{len(rejected):,} rows have no features: `rejected.parquet` of `{handle}` has their reasons"
+        said = f"rows without features: {len(rejected):,}, with their reasons in `rejected.parquet` of `{handle}`"
         log.warning("%s", said.replace("`", ""))
         first = [dict(row) for _, row in rejected.head(20).iterrows()]
         show_table(f"rejected {handle.fingerprint}", first, f"{said}; the first {len(first)}.")

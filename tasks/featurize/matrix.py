@@ -16,7 +16,7 @@ from tasks.featurize.estate import ESTATE, TOPOLOGY, estate_rows, formulas_of
 from tasks.featurize.fractions import count_rows, fraction_rows
 from tasks.featurize.labels import START, label_columns, label_rows
 from tasks.featurize.scale import Scale
-from tasks.featurize.shards import PART, SparseRows, attempt, computed_rows, kept_rows
+from tasks.featurize.shards import PART, SparseRows, attempts, computed_rows, kept_rows
 from tasks.formulas import amounts
 from tasks.handles import Features, Snapshot
 from tasks.parallel import run_chunks
@@ -89,11 +89,9 @@ class Unscaled:
         for start in range(0, len(rows), SHARD):
             some = rows[start : start + SHARD]
             matrix = self.rows.take(self.place[some])
-            yield (
-                matrix
-                if not self.columns
-                else np.hstack([matrix, label_rows([self.labels[row] for row in some], self.columns)])
-            )
+            if self.columns:
+                matrix = np.hstack([matrix, label_rows([self.labels[row] for row in some], self.columns)])
+            yield matrix
 
 
 def featurize_rows(
@@ -109,10 +107,12 @@ def featurize_rows(
         extensive: whether the property is; see `Table.elements`.
 
     Raises:
-        MatliftError: no row has features.
+        MatliftError: there are no rows, or none has features.
     """
     content = store.read(snapshot, "rows.parquet")
     rows, unit = from_parquet(content), units(content)["value"]
+    if rows.empty:
+        raise MatliftError(f"{snapshot} has no rows to featurize: see why in its rejected.parquet")
     report = json.loads(store.read(snapshot, "report.json"))
     fitted = None if scale is None else load_scale(store, scale)
     unscaled = _compute(store, rows, features, report["of"], fitted)
@@ -121,7 +121,7 @@ def featurize_rows(
     if scale is not None:
         elements = json.loads(store.read(scale, "state.json"))["elements"]
     count = count_rows if extensive else fraction_rows
-    counts, reasons[_without(reasons, snapshot)] = attempt(partial(count, elements=elements), formulas)
+    counts, reasons[_without(reasons, snapshot)] = attempts(partial(count, elements=elements), formulas)
     kept = np.flatnonzero(_without(reasons, snapshot))
     fitted = fitted or Scale.fit(unscaled.names, unscaled.shards(kept))
     scaled = (fitted.apply(unscaled.names, shard) for shard in unscaled.shards(kept))
@@ -143,9 +143,7 @@ def _without(reasons: npt.NDArray[np.object_], snapshot: Snapshot) -> npt.NDArra
     good: npt.NDArray[np.bool_] = pd.isna(reasons)
     if good.any():
         return good
-    raise MatliftError(
-        f"no row of {snapshot} has features" + (f"; of the first one, {reasons[0]}" if len(good) else "")
-    )
+    raise MatliftError(f"no row of {snapshot} has features; of the first one, {reasons[0]}")
 
 
 def _rejected(rows: pd.DataFrame, unscaled: Unscaled, reasons: npt.NDArray[np.object_]) -> pd.DataFrame:
@@ -187,9 +185,8 @@ def _compute(store: Store, rows: pd.DataFrame, features: FeatureSpec, of: str, f
         case Fractions(elements=elements):
             names = tuple(f"fraction_{element}" for element in elements)
             compute, column = partial(fraction_rows, elements=elements), rows["formula"]
-    place, unique = pd.factorize(
-        column.astype(object), use_na_sentinel=False
-    )  # dyes with different metals share a free base
+    # Each item once: dyes with different metals share a free base.
+    place, unique = pd.factorize(column.astype(object), use_na_sentinel=False)
     items = unique.tolist()
     if isinstance(features, Fractions):  # they are computed faster than looked up
         found = computed_rows(compute, items, len(names), FORMULAS)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -124,7 +124,7 @@ def part_files(compute: Compute, items: Sequence[str]) -> dict[str, bytes]:
     Returns:
         `digests`, 16 bytes for each item; `rows.parquet`, the table of `SparseRows` in the same order.
     """
-    matrix, reasons = _joined([attempt(compute, items[start : start + BATCH]) for start in range(0, len(items), BATCH)])
+    matrix, reasons = attempts(compute, items)
     lengths = np.zeros(len(items), np.int32)
     lengths[[reason is None for reason in reasons]] = np.count_nonzero(matrix, axis=1)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
@@ -141,30 +141,31 @@ def part_files(compute: Compute, items: Sequence[str]) -> dict[str, bytes]:
     return {"digests": _digests(items).tobytes(), "rows.parquet": buffer.getvalue()}
 
 
-def attempt(compute: Callable[[Sequence[str]], Matrix], items: Sequence[str]) -> Attempt:
+def attempts(compute: Compute, items: Sequence[str]) -> Attempt:
     """Compute the rows of items, but of those on which it fails.
-
-    Args:
-        compute: takes items, returns their rows.
-        items: at least one.
 
     Returns:
         The rows of the other items in their order; for each item why it has none, None where it has.
     """
+    return _joined([_attempt(compute, items[start : start + BATCH]) for start in range(0, len(items), BATCH)])
+
+
+def _attempt(compute: Compute, items: Sequence[str]) -> Attempt:
+    """Compute the rows of items all at once; where that fails, one by one."""
     try:
         matrix = compute(items)
     except FAULTS as error:
         if len(items) == 1:
             return np.zeros((0, 0)), [_reason(error)]
-        return _joined([attempt(compute, [item]) for item in items])
+        return _joined([_attempt(compute, [item]) for item in items])
     finite = np.logical_and.reduce(np.isfinite(matrix), axis=1)
     return matrix[finite], [None if ok else "one of its features is not a finite number" for ok in finite]
 
 
-def _joined(attempts: Sequence[Attempt]) -> Attempt:
+def _joined(parts: Sequence[Attempt]) -> Attempt:
     """Return attempts on items that follow each other as one."""
-    rows = [rows for rows, _ in attempts if len(rows)]  # those of no item do not know how many columns they have
-    return np.concatenate(rows) if rows else np.zeros((0, 0)), list(chain.from_iterable(why for _, why in attempts))
+    rows = [rows for rows, _ in parts if len(rows)]  # those of no item do not know how many columns they have
+    return np.concatenate(rows) if rows else np.zeros((0, 0)), list(chain.from_iterable(why for _, why in parts))
 
 
 def _reason(error: Exception) -> str:

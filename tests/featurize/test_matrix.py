@@ -7,7 +7,7 @@ import pytest
 from rdkit import Chem
 from snapshots import snapshot
 
-from tasks.featurize import Table, load
+from tasks.featurize import Table, load, matrix
 from tasks.featurize.estate import ESTATE, TOPOLOGY, estate, topology
 from tasks.featurize.matrix import featurize_rows, load_scale
 from tasks.handles import Features
@@ -51,13 +51,13 @@ def test_rows_keep_their_order_names_groups_and_values(store: Store, source: Fea
 
 def test_the_matrix_is_the_features_standardised_in_named_columns(store: Store, source: Features) -> None:
     scale = load_scale(store, source)
-    matrix = from_parquet(store.read(source, "matrix.parquet"))
-    assert tuple(matrix.columns) == scale.names
+    table = from_parquet(store.read(source, "matrix.parquet"))
+    assert tuple(table.columns) == scale.names
     assert set(scale.names) | set(scale.dropped) == {*ESTATE, *TOPOLOGY}
     ethanol = Chem.MolFromSmiles("CCO")
     expected = scale.apply(ESTATE + TOPOLOGY, np.concatenate([estate(ethanol), topology(ethanol)])[None])[0]
     np.testing.assert_array_equal(load(store, source).features[SOURCE.index("CCO")], expected)
-    np.testing.assert_array_equal(matrix.to_numpy()[SOURCE.index("CCO")], expected)
+    np.testing.assert_array_equal(table.to_numpy()[SOURCE.index("CCO")], expected)
 
 
 def test_elements_are_counted_with_their_hydrogens(store: Store, source: Features) -> None:
@@ -104,6 +104,15 @@ def test_the_same_snapshot_gives_the_same_bytes(store: Store) -> None:
     handle = snapshot(store, SOURCE, "again")
     one, other = (featurize_rows(store, handle, TOPOLOGICAL, None, extensive=True) for _ in range(2))
     assert one == other
+
+
+def test_shards_of_rows_keep_their_order(store: Store, source: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "SHARD", 4)
+    sharded = load(store, featurized(store, SOURCE, "sharded"))
+    np.testing.assert_allclose(sharded.features, load(store, source).features, rtol=1e-6)
+    assert sharded.values.tolist() == list(range(len(SOURCE)))
+    again = load(store, featurized(store, SOURCE, "again", source))
+    np.testing.assert_array_equal(again.features, load(store, source).features)
 
 
 def test_taking_rows_takes_all_that_belongs_to_them(store: Store, source: Features) -> None:

@@ -104,3 +104,17 @@ def test_its_state_comes_back_from_json_bit_for_bit(
     assert again.spread.tobytes() == scale.spread.tobytes()
     with np.errstate(over="ignore"):  # of values that are far from those of the source
         np.testing.assert_array_equal(again.apply(NAMES, target), scale.apply(NAMES, target))
+
+
+@unhurried
+@given(matrices, st.integers(1, 6))
+def test_shards_give_the_scale_of_the_whole_but_for_rounding(source: npt.NDArray[np.float64], cut: int) -> None:
+    whole, shards = fit(NAMES, source), fit(NAMES, source[:cut], source[cut:])
+    assert (shards.names, shards.dropped) == (whole.names, whole.dropped)
+    np.testing.assert_allclose(shards.mean, whole.mean, atol=1e-13)
+    np.testing.assert_allclose(shards.spread, whole.spread, rtol=1e-13)
+
+
+def test_a_small_spread_far_from_zero_survives_the_shards() -> None:
+    column = 1e9 + np.arange(3000)[:, None] % 3
+    assert fit(("sum_a",), *np.split(column, 30)).spread == pytest.approx(np.sqrt(2 / 3), rel=1e-6)

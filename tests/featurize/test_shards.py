@@ -6,15 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 from snapshots import snapshot
 
 from tasks.errors import MatliftError
-from tasks.featurize import shards
+from tasks.featurize import featurize, shards
 from tasks.featurize.matrix import featurize_rows
-from tasks.handles import Snapshot
+from tasks.handles import Features, Snapshot
 from tasks.parallel import cores
 from tasks.progress import Progress, listening
 from tasks.recipe import Estate
@@ -98,9 +99,9 @@ def test_a_killed_run_goes_on_where_it_stopped(store: Store) -> None:
     handle = snapshot(store, ALKANES, "alkanes")
     script = f"""
 import os, signal
-from tasks.featurize import shards
+from tasks.featurize import featurize, shards
 from tasks.featurize.matrix import featurize_rows
-from tasks.handles import Snapshot
+from tasks.handles import Features, Snapshot
 from tasks.recipe import Estate
 from tasks.store import Store, connect
 shards.PART = 10
@@ -149,6 +150,12 @@ def test_a_bad_row_is_rejected_with_its_reason_and_all_others_are_kept(store: St
     assert without["matrix.parquet"] == found["matrix.parquet"]
 
 
+def test_the_log_counts_the_rejected_rows(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        handle = featurize.fn(with_bad(store, "bad", "CC(", "CC("), KIND, extensive=True)
+    assert f"rows without features: 2, with their reasons in rejected.parquet of {handle}" in caplog.text
+
+
 def test_a_table_of_bad_rows_is_refused(store: Store) -> None:
     handle = with_bad(store, "bad", "CC(")
     rows = from_parquet(store.read(handle, "rows.parquet"))
@@ -158,17 +165,28 @@ def test_a_table_of_bad_rows_is_refused(store: Store) -> None:
         files(store, Snapshot("worse"))
 
 
+def test_a_row_with_an_element_that_the_source_lacks_is_rejected(store: Store) -> None:
+    source = Features("source")
+    store.write(source, files(store, snapshot(store, ALKANES[:5], "source")), 0)
+    target = snapshot(store, ["CCC", "CCO", "CC"], "target")
+    found = featurize_rows(store, target, KIND, source, extensive=True)
+    rejected = from_parquet(found["rejected.parquet"]).to_numpy().tolist()
+    why = "C2H6O has O, which no row of the source has: take it out, or add some to the source"
+    assert rejected == [["target:1", "CCO", why]]
+    assert from_parquet(found["rows.parquet"])["atoms_C"].tolist() == [3, 2]
+
+
 def reciprocals(items: Sequence[str]) -> np.ndarray:
     numbers = np.array([[float(item)] for item in items])
     with np.errstate(divide="ignore"):
         return 1 / numbers
 
 
-def test_an_attempt_names_each_item_that_fails() -> None:
-    rows, reasons = shards.attempt(reciprocals, ["1", "x", "0", "4"])
-    assert rows.tolist() == [[1], [0.25]]
+def test_attempts_name_each_item_that_fails() -> None:
+    rows, reasons = shards.attempts(partial(reciprocals), ["1", "2", "4", "5", "1", "x", "0", "4"])
+    assert rows.tolist() == [[1], [0.5], [0.25], [0.2], [1], [0.25]]
     assert reasons == [
-        None,
+        *5 * [None],
         "its features cannot be computed: could not convert string to float: 'x'",
         "one of its features is not a finite number",
         None,
