@@ -79,6 +79,23 @@ class Features(Handle):
 
 
 @dataclass(frozen=True)
+class Part(Handle):
+    """The unscaled features of some items: SMILES or formulas.
+
+    Attributes:
+        of: the fingerprint of all that computes them: code, parameters, libraries.
+    """
+
+    of: str
+    kind: ClassVar[str] = "parts"
+
+    @property
+    def path(self) -> str:
+        """The object's folder, relative to the root of the store."""
+        return f"{self.kind}/{self.of}/{self.fingerprint}"
+
+
+@dataclass(frozen=True)
 class Checkpoint(Handle):
     """A network trained on the source, with the state that turns features into its inputs."""
 

@@ -1,23 +1,35 @@
-"""Work on many items in chunks, on all cores that this process may use."""
+"""Work on many items in chunks: on all cores that this process may use, or on a Dask cluster."""
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from threading import Thread
 from typing import TypeVar
 
+from tasks.cluster import Submit, address, cluster
 from tasks.errors import MatliftError
 from tasks.progress import report
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# What takes seconds to load, of all that the stages need; Prefect loads its parts when they are used.
+LIBRARIES = ["pandas", "prefect.artifacts", "prefect.context", "prefect.tasks", "pyarrow.parquet", "rdkit.Chem", "s3fs"]
+
+AHEAD = 2  # chunks on their way per process: one in work, and one that waits so that none idles
+
 
 def run_chunks(
     function: Callable[[Sequence[Item]], Result], items: Sequence[Item], *, chunk: int, label: str
-) -> list[Result]:
+) -> Iterator[Result]:
     """Call a function on chunks of items, in processes if there are several chunks, and report the progress.
+
+    The processes are this machine's, or those of the Dask cluster whose scheduler MATLIFT_DASK names. Only a few
+    chunks are on their way at once, so neither chunks nor results pile up while the caller takes its time.
 
     Args:
         function: takes a chunk; at the top level of a module, because other processes import it.
@@ -26,28 +38,18 @@ def run_chunks(
             takes seconds.
         label: what is being done, for the progress.
 
-    Returns:
-        What the function made of each chunk, in order.
+    Yields:
+        What the function made of each chunk, in order; the work begins when the first one is asked for.
 
     Raises:
-        MatliftError: a process was killed, most often for lack of memory.
+        MatliftError: a process was killed, most often for lack of memory, or the Dask cluster cannot be used.
     """
-    chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
-    workers = min(cores(), len(chunks))
-    if workers <= 1:
-        return _collected(map(function, chunks), chunks, label)
-    # Forked processes would inherit Prefect's threads and locks, in whatever state; so nothing is imported before the
-    # fork either: by default it would be the main module, and Prefect with it.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([])
-    try:
-        with ProcessPoolExecutor(workers, context) as pool:
-            return _collected(pool.map(function, chunks), chunks, label)
-    except BrokenProcessPool as error:
-        raise MatliftError(
-            f"a process of “{label}” was killed, most often for lack of memory: free some, then run again; "
-            "what was finished is kept"
-        ) from error
+    starts = range(0, len(items), chunk)
+    chunks = (items[start : start + chunk] for start in starts)
+    report(label, 0, len(items))
+    for start, result in zip(starts, _results(function, chunks, len(starts), label), strict=True):
+        yield result
+        report(label, min(start + chunk, len(items)), len(items))
 
 
 def cores() -> int:
@@ -59,14 +61,66 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _collected(results: Iterable[Result], chunks: Sequence[Sequence[Item]], label: str) -> list[Result]:
-    """Return the results as a list, and report each as it comes."""
-    total = sum(map(len, chunks))
-    report(label, 0, total)
-    collected: list[Result] = []
-    done = 0
-    for result, part in zip(results, chunks, strict=True):
-        collected.append(result)
-        done += len(part)
-        report(label, done, total)
-    return collected
+def _results(
+    function: Callable[[Sequence[Item]], Result], chunks: Iterable[Sequence[Item]], count: int, label: str
+) -> Iterator[Result]:
+    """Yield the results in order, from wherever the work is done."""
+    scheduler = address()
+    workers = min(cores(), count)
+    if count > 1 and scheduler is not None:
+        with cluster(scheduler, label) as (submit, size):
+            yield from _in_order(submit, size, function, chunks)
+    elif workers > 1:
+        with _processes(workers, label) as submit:
+            yield from _in_order(submit, lambda: workers, function, chunks)
+    else:
+        yield from map(function, chunks)
+
+
+def _in_order(
+    submit: Submit,
+    size: Callable[[], int],
+    function: Callable[[Sequence[Item]], Result],
+    chunks: Iterable[Sequence[Item]],
+) -> Iterator[Result]:
+    """Yield the results in the order of the chunks, with a few on their way for each of so many processes."""
+    waiting = deque()  # type: ignore[var-annotated] # futures of Dask or of the standard library
+    try:
+        for part in chunks:
+            waiting.append(submit(function, part))
+            if len(waiting) >= AHEAD * max(1, size()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # the caller wants no more, or something failed
+        for future in waiting:
+            future.cancel()
+
+
+@contextmanager
+def _processes(workers: int, label: str) -> Iterator[Submit]:
+    """Start processes on this machine; yield what submits a function with its argument."""
+    # Processes forked from this one would inherit Prefect's threads and locks, in whatever state. The server that forks
+    # them has loaded the libraries once, and has none of that; nor the main module, which it would load by default.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LIBRARIES)
+    try:
+        with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
+            yield pool.submit
+    except BrokenProcessPool as error:
+        raise MatliftError(
+            f"a process of “{label}” was killed, most often for lack of memory: free some, then run again; "
+            "what was finished is kept"
+        ) from error
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it is killed; it would wait for work, and hold memory, forever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()

@@ -29,6 +29,20 @@ def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def scheduler() -> Iterator[str]:
+    """The address of a Dask cluster of two processes on this machine."""
+    import dask  # noqa: PLC0415 -- it takes a second to load
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    settings = {"distributed.scheduler.allowed-failures": 0}  # a chunk that kills its worker is not tried again
+    with (
+        dask.config.set(settings),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        yield cluster.scheduler_address
+
+
 @pytest.fixture
 def store(store_server: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty store of the test's own, the one that `tasks.store.connect` returns."""

@@ -1,7 +1,7 @@
 """Feature matrices: made from snapshots, kept in the store, loaded as arrays."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tasks.errors import MatliftError
 from tasks.featurize.estate import estate_names, estate_rows, formulas_of
 from tasks.featurize.fractions import count_rows, fraction_rows
 from tasks.featurize.labels import START, label_columns, label_rows
 from tasks.featurize.scale import Scale
+from tasks.featurize.shards import PART, SparseRows, attempts, computed_rows, kept_rows
 from tasks.featurize.statistics import statistics_names, statistics_rows
 from tasks.featurize.topology import TOPOLOGY
 from tasks.formulas import amounts
@@ -22,9 +24,10 @@ from tasks.handles import Features, Snapshot
 from tasks.parallel import run_chunks
 from tasks.recipe import Estate, FeatureSpec, Fractions, Statistics
 from tasks.store import Store
-from tasks.tables import from_parquet, to_parquet, units
+from tasks.tables import from_parquet, joined_parquet, matrix_from_parquet, to_parquet, units
 
-CHUNK = 2000  # molecules that a process takes at once, about half a second of work
+SHARD = 2**15  # rows that are standardised at once; their bounds decide the last digits of the scale
+FORMULAS = 100_000  # that a process takes at once
 
 
 @dataclass(frozen=True)
@@ -63,41 +66,96 @@ class Table:
         )
 
 
+@dataclass(frozen=True)
+class Unscaled:
+    """The features of n rows before standardisation, made in shards when they are asked for.
+
+    Attributes:
+        names: of the features.
+        items: what they are computed of, each once.
+        rows: those of the items.
+        place: (n,), the item of each row.
+        columns: the last of the names, those of labels.
+        labels: the labels of each row, JSON; of none where no column is one.
+    """
+
+    names: tuple[str, ...]
+    items: Sequence[str]
+    rows: SparseRows
+    place: npt.NDArray[np.int64]
+    columns: tuple[str, ...] = ()
+    labels: Sequence[str] = ()
+
+    def shards(self, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:
+        """Yield the features of the rows at these places, SHARD rows at once: rows by names."""
+        for start in range(0, len(rows), SHARD):
+            some = rows[start : start + SHARD]
+            matrix = self.rows.take(self.place[some])
+            if self.columns:
+                matrix = np.hstack([matrix, label_rows([self.labels[row] for row in some], self.columns)])
+            yield matrix
+
+
 def featurize_rows(
     store: Store, snapshot: Snapshot, features: FeatureSpec, scale: Features | None, *, extensive: bool
 ) -> dict[str, bytes]:
-    """Return the files of a Features object.
+    """Return the files of a Features object; rows whose features cannot be computed are in `rejected.parquet`.
 
     Args:
-        store: holds the snapshot.
+        store: holds the snapshot, and keeps the unscaled features.
         snapshot: the curated table.
         features: which features to compute.
         scale: features of the source, whose columns and scale are used; None for the source itself.
         extensive: whether the property is; see `Table.elements`.
+
+    Raises:
+        MatliftError: there are no rows, or none has features.
     """
     content = store.read(snapshot, "rows.parquet")
-    rows = from_parquet(content)
+    rows, unit = from_parquet(content), units(content)["value"]
+    if rows.empty:
+        raise MatliftError(f"{snapshot} has no rows to featurize: see why in its rejected.parquet")
     report = json.loads(store.read(snapshot, "report.json"))
-    formulas, elements = _atoms(rows, report)
+    fitted = None if scale is None else load_scale(store, scale)
+    unscaled = _compute(store, rows, features, report["of"], fitted)
+    reasons = unscaled.rows.reasons()[unscaled.place]
+    formulas, elements = _atoms(rows[_without(reasons, snapshot)], report)
     if scale is not None:
         elements = json.loads(store.read(scale, "state.json"))["elements"]
     elif isinstance(features, Statistics):
         elements = list(features.elements)  # a target may have those that its source lacks
-    fitted = None if scale is None else load_scale(store, scale)
-    names, raw = _compute(rows, features, report["of"], fitted)
     count = count_rows if extensive else fraction_rows
-    counts = count(formulas, elements=elements)
-    fitted = fitted or Scale.fit(names, raw)
-    numbers = pd.DataFrame(fitted.apply(names, raw), columns=list(fitted.names))
+    counts, reasons[_without(reasons, snapshot)] = attempts(partial(count, elements=elements), formulas)
+    kept = np.flatnonzero(_without(reasons, snapshot))
+    fitted = fitted or Scale.fit(unscaled.names, unscaled.shards(kept))
+    scaled = (fitted.apply(unscaled.names, shard) for shard in unscaled.shards(kept))
+    numbers = (pd.DataFrame(shard, columns=list(fitted.names)) for shard in scaled)
     atoms = pd.DataFrame(counts, columns=[f"atoms_{element}" for element in elements])
-    about = rows[["record", "key", "value"]].join(atoms)
+    about = rows.loc[kept, ["record", "key", "value"]].reset_index(drop=True).join(atoms)
     about_all = {"of": report["of"], "extensive": extensive, "elements": elements}
     state = {**features.model_dump(mode="json"), **about_all, **fitted.state()}
     return {
-        "matrix.parquet": to_parquet(numbers, dict.fromkeys(fitted.names, "1")),
-        "rows.parquet": to_parquet(about, {"value": units(content)["value"], **dict.fromkeys(atoms.columns, "1")}),
+        "matrix.parquet": joined_parquet(numbers, dict.fromkeys(fitted.names, "1")),
+        "rows.parquet": to_parquet(about, {"value": unit, **dict.fromkeys(atoms.columns, "1")}),
+        "rejected.parquet": to_parquet(_rejected(rows, unscaled, reasons), {}),
         "state.json": json.dumps(state, indent=1).encode(),
     }
+
+
+def _without(reasons: npt.NDArray[np.object_], snapshot: Snapshot) -> npt.NDArray[np.bool_]:
+    """Return which rows are not rejected: (n,)."""
+    good: npt.NDArray[np.bool_] = pd.isna(reasons)
+    if good.any():
+        return good
+    raise MatliftError(f"no row of {snapshot} has features; of the first one, {reasons[0]}")
+
+
+def _rejected(rows: pd.DataFrame, unscaled: Unscaled, reasons: npt.NDArray[np.object_]) -> pd.DataFrame:
+    """Return record, item and reason of the rows that are rejected."""
+    bad = np.flatnonzero(~pd.isna(reasons))
+    items = [unscaled.items[place] for place in unscaled.place[bad]]
+    said = {"record": rows["record"].to_numpy(object)[bad], "item": items, "reason": reasons[bad]}
+    return pd.DataFrame(said, dtype=object)
 
 
 def _atoms(rows: pd.DataFrame, report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -108,23 +166,22 @@ def _atoms(rows: pd.DataFrame, report: Mapping[str, Any]) -> tuple[list[str], li
     """
     if report["of"] != "dyes":
         return rows["formula"].tolist(), report["elements"]
-    bases, place = np.unique(rows["smiles"].to_numpy(str), return_inverse=True)
-    formulas = list(chain.from_iterable(run_chunks(formulas_of, bases.tolist(), chunk=CHUNK, label="count atoms")))
+    place, bases = pd.factorize(rows["smiles"].astype(object))
+    formulas = list(chain.from_iterable(run_chunks(formulas_of, bases.tolist(), chunk=PART, label="count atoms")))
     return [formulas[base] for base in place], sorted(set(chain.from_iterable(map(amounts, formulas))))
 
 
-def _compute(
-    rows: pd.DataFrame, features: FeatureSpec, of: str, fitted: Scale | None
-) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    """Return the names of the features, and rows by features before standardisation.
+def _compute(store: Store, rows: pd.DataFrame, features: FeatureSpec, of: str, fitted: Scale | None) -> Unscaled:
+    """Return the features of some rows.
 
     Args:
+        store: keeps those that take long to compute.
         rows: of the snapshot.
         features: which ones.
         of: what a row is, by the snapshot's report.
         fitted: the scale of the source, which knows its labels; None for the source itself.
     """
-    compute: Callable[[Sequence[str]], npt.NDArray[np.float64]]
+    compute: partial[npt.NDArray[np.float64]]
     match features:
         case Estate(topology=topological, statistics=statistics, merged=merged):
             names = estate_names(statistics) + (TOPOLOGY if topological else ())
@@ -136,14 +193,19 @@ def _compute(
             names = tuple(f"fraction_{element}" for element in elements)
             compute, column = partial(fraction_rows, elements=elements), rows["formula"]
         case Statistics():
-            names, compute, column = statistics_names(), statistics_rows, rows["formula"]
-    items, place = np.unique(column.to_numpy(str), return_inverse=True)  # dyes with different metals share a free base
-    matrix = np.concatenate(run_chunks(compute, items.tolist(), chunk=CHUNK, label="featurize"))[place]
+            names, compute, column = statistics_names(), partial(statistics_rows), rows["formula"]
+    # Each item once: dyes with different metals share a free base.
+    place, unique = pd.factorize(column.astype(object), use_na_sentinel=False)
+    items = unique.tolist()
+    if isinstance(features, Estate):
+        found = kept_rows(store, compute, items, len(names))
+    else:  # they are computed faster than looked up
+        found = computed_rows(compute, items, len(names), FORMULAS)
     if not (isinstance(features, Estate) and features.labels):
-        return names, matrix
+        return Unscaled(names, items, found, place)
     said = rows["labels"].fillna("{}").tolist()
     columns = fitted.starting(START) if fitted else label_columns(said, features.labels)
-    return names + columns, np.hstack([matrix, label_rows(said, columns)])
+    return Unscaled(names + columns, items, found, place, columns, said)
 
 
 def load_scale(store: Store, features: Features) -> Scale:
@@ -154,11 +216,11 @@ def load_scale(store: Store, features: Features) -> Scale:
 def load(store: Store, features: Features) -> Table:
     """Load a Features object as arrays."""
     scale = load_scale(store, features)
-    matrix = from_parquet(store.read(features, "matrix.parquet"))
+    matrix = matrix_from_parquet(store.read(features, "matrix.parquet"))
     rows = from_parquet(store.read(features, "rows.parquet"))
     counts = rows.filter(regex="^atoms_")
     return Table(
-        features=matrix.to_numpy(np.float32, copy=True),
+        features=matrix,
         elements=counts.to_numpy(np.float64),
         values=rows["value"].to_numpy(np.float64),
         keys=rows["key"].to_numpy(object),

@@ -3,46 +3,22 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
-from rdkit import Chem
-from rdkit.Chem.rdMolDescriptors import CalcMolFormula
+from snapshots import snapshot
 
-from tasks.featurize import Table, load
+from tasks.featurize import Table, load, matrix
 from tasks.featurize.estate import estate_names, estate_rows
 from tasks.featurize.matrix import featurize_rows, load_scale
 from tasks.featurize.topology import TOPOLOGY
-from tasks.handles import Features, Snapshot
+from tasks.handles import Features
 from tasks.recipe import Estate
 from tasks.store import Store
-from tasks.tables import from_parquet, to_parquet, units
+from tasks.tables import from_parquet, units
 
 SOURCE = ("C", "CC", "CCO", "C=C", "C#C", "C=O", "CN", "C1CC1", "c1ccccc1", "C=CC=C", "C1CC12CC2", "CF", "O=CC=O")
 TARGET = ("CCCO", "C1CCC1", "CC=O", "C=CC=C.C1CC1", "C=CC=C", "C1CC1")
 TOPOLOGICAL = Estate(kind="estate", topology=True)
 PLAIN = Estate(kind="estate", topology=False)
-
-
-def snapshot(store: Store, molecules: tuple[str, ...], name: str) -> Snapshot:
-    """Put a curated table into the store; the value of a row is its place."""
-    parsed = [Chem.MolFromSmiles(smiles) for smiles in molecules]
-    rows = pd.DataFrame(
-        {
-            "record": [f"{name}:{place}" for place in range(len(molecules))],
-            "key": [smiles.upper() for smiles in molecules],
-            "smiles": molecules,
-            "formula": [CalcMolFormula(molecule) for molecule in parsed],
-            "value": np.arange(len(molecules), dtype=float),
-        }
-    )
-    elements = sorted({atom.GetSymbol() for molecule in parsed for atom in Chem.AddHs(molecule).GetAtoms()})
-    handle = Snapshot(name)
-    files = {
-        "rows.parquet": to_parquet(rows, {"value": "kJ/mol"}),
-        "report.json": json.dumps({"of": "molecules", "elements": elements}).encode(),
-    }
-    store.write(handle, files, 0)
-    return handle
 
 
 @pytest.fixture
@@ -75,12 +51,12 @@ def test_rows_keep_their_order_names_groups_and_values(store: Store, source: Fea
 
 def test_the_matrix_is_the_features_standardised_in_named_columns(store: Store, source: Features) -> None:
     scale = load_scale(store, source)
-    matrix = from_parquet(store.read(source, "matrix.parquet"))
-    assert tuple(matrix.columns) == scale.names
+    table = from_parquet(store.read(source, "matrix.parquet"))
+    assert tuple(table.columns) == scale.names
     assert set(scale.names) | set(scale.dropped) == {*estate_names(), *TOPOLOGY}
     expected = scale.apply(estate_names() + TOPOLOGY, estate_rows(["CCO"], topological=True))[0]
     np.testing.assert_array_equal(load(store, source).features[SOURCE.index("CCO")], expected)
-    np.testing.assert_array_equal(matrix.to_numpy()[SOURCE.index("CCO")], expected)
+    np.testing.assert_array_equal(table.to_numpy()[SOURCE.index("CCO")], expected)
 
 
 def test_elements_are_counted_with_their_hydrogens(store: Store, source: Features) -> None:
@@ -127,6 +103,15 @@ def test_the_same_snapshot_gives_the_same_bytes(store: Store) -> None:
     handle = snapshot(store, SOURCE, "again")
     one, other = (featurize_rows(store, handle, TOPOLOGICAL, None, extensive=True) for _ in range(2))
     assert one == other
+
+
+def test_shards_of_rows_keep_their_order(store: Store, source: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "SHARD", 4)
+    sharded = load(store, featurized(store, SOURCE, "sharded"))
+    np.testing.assert_allclose(sharded.features, load(store, source).features, rtol=1e-6)
+    assert sharded.values.tolist() == list(range(len(SOURCE)))
+    again = load(store, featurized(store, SOURCE, "again", source))
+    np.testing.assert_array_equal(again.features, load(store, source).features)
 
 
 def test_taking_rows_takes_all_that_belongs_to_them(store: Store, source: Features) -> None:

@@ -112,7 +112,7 @@ def test_fifty_thousand_formulas_a_second(table: list[str]) -> None:
 
 def test_standardised_columns_are_neither_faint_nor_wild(table: list[str]) -> None:
     matrix = statistics_rows(table)
-    scale = Scale.fit(NAMES, matrix)
+    scale = Scale.fit(NAMES, [matrix])
     scaled = scale.apply(NAMES, matrix)
     assert scale.names == NAMES
     assert (scaled.std(axis=0) > 0.1).all()
