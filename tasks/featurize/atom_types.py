@@ -12,7 +12,7 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem.EState import AtomTypes
 
-from tasks.featurize.graphs import KINDS, Graphs, Integers
+from tasks.featurize.graphs import HYDROGEN, KINDS, Graphs, Integers
 
 TYPES, SMARTS = zip(*AtomTypes._rawD, strict=True)  # noqa: SLF001 -- RDKit's table of atom types has no public name
 PATTERNS: dict[str, list[tuple[int, Chem.Mol]]] = {}  # by element, with the place of the type
@@ -21,9 +21,9 @@ for _place, _smarts in enumerate(SMARTS):
     PATTERNS.setdefault(_element, []).append((_place, Chem.MolFromSmarts(f"[$({_smarts})]")))
 
 MOST = 32  # bonds of one kind that an atom can have, and more
-HYDROGEN, OXYGEN = 1, 8
+OXYGEN = 8
 
-_known: dict[int, tuple[int, ...]] = {}  # the types of each environment that this process has met
+_known: dict[int, tuple[int, ...]] = {0: ()}  # the types of each environment that this process has met; 0 is no atom
 
 
 def find_types(graphs: Graphs, molecules: Sequence[Chem.Mol]) -> tuple[Integers, Integers]:

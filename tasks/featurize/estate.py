@@ -1,5 +1,6 @@
 """Kier-Hall electrotopological-state indices of molecules, by atom type."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,11 @@ from tasks.recipe import EstateStatistic
 Matrix = npt.NDArray[np.float64]
 
 STATISTICS: tuple[EstateStatistic, ...] = ("count", "sum")
+
+HYDROGEN_ATOM = re.compile(r"\[\d*H")
+UNSANITISED = Chem.SmilesParserParams()
+for _option in ("sanitize", "removeHs"):
+    setattr(UNSANITISED, _option, False)
 
 _table = Chem.GetPeriodicTable()
 _numbers = range(119)
@@ -106,15 +112,23 @@ def estate_indices(some: Graphs) -> Matrix:
     valence = OUTER_ELECTRONS[some.numbers] - some.hydrogens
     intrinsic = (4 / QUANTUM_NUMBERS[some.numbers] ** 2 * valence + 1) / np.maximum(degrees, 1)
     intrinsic = np.where(degrees > 0, intrinsic, 0.0).reshape(-1, some.size)
-    weights = np.append(1 / np.arange(1, some.size + 1) ** 2, 0.0)[some.distances]
-    perturbed = (intrinsic[:, :, None] - intrinsic[:, None, :]) * weights
+    reach = some.distances + 1.0  # in place from here on: large arrays cost more to get than to fill
+    reach[some.distances == some.size] = np.inf
+    reach *= reach
+    perturbed = intrinsic[:, :, None] - intrinsic[:, None, :]
+    perturbed /= reach
     indices: Matrix = intrinsic + perturbed.sum(axis=2)
     return indices.ravel()
 
 
 def _parsed(smiles: str) -> Chem.Mol:
-    """Return a molecule."""
-    molecule = Chem.MolFromSmiles(smiles)
+    """Return a molecule as RDKit's MolFromSmiles does, without its stereochemistry, which is a third of the work."""
+    if HYDROGEN_ATOM.search(smiles):  # most of these become a number of their neighbour, which is not done below
+        molecule = Chem.MolFromSmiles(smiles)
+    else:
+        molecule = Chem.MolFromSmiles(smiles, UNSANITISED)
+        if molecule and Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+            molecule = None
     if molecule is None:
         raise MatliftError(f"“{smiles}” cannot be read as a molecule (SMILES)")
     return molecule
@@ -123,14 +137,14 @@ def _parsed(smiles: str) -> Chem.Mol:
 def _first_of_twins(some: Graphs, atoms: npt.NDArray[np.int64], types: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return which pairs of atom and type remain if of twins of a type only the first counts."""
     first, second = twins(some)
-    pairs = set(zip(atoms.tolist(), types.tolist(), strict=True))
-    dropped = {
-        (later, kind)
-        for earlier, later in zip(first.tolist(), second.tolist(), strict=True)
-        for kind in types[atoms == later].tolist()
-        if (earlier, kind) in pairs
-    }
-    return np.array([pair not in dropped for pair in zip(atoms.tolist(), types.tolist(), strict=True)], dtype=bool)
+    kept = np.ones(len(atoms), dtype=bool)
+    place_of: dict[int, dict[int, int]] = {}  # by atom, then by type
+    for place in np.flatnonzero(np.isin(atoms, [first, second])).tolist():
+        place_of.setdefault(int(atoms[place]), {})[int(types[place])] = place
+    for earlier, later in zip(first.tolist(), second.tolist(), strict=True):
+        again = place_of.get(later, {}).keys() & place_of.get(earlier, {}).keys()
+        kept[[place_of[later][kind] for kind in again]] = False
+    return kept
 
 
 def _reduced(statistic: EstateStatistic, cells: npt.NDArray[np.int64], indices: Matrix, number: int) -> Matrix:

@@ -14,12 +14,19 @@ Integers = npt.NDArray[np.int64]
 KINDS = SINGLE, AROMATIC, DOUBLE, TRIPLE, OTHER = 1.0, 1.5, 2.0, 3.0, 4.0
 ODD = Chem.MolFromSmarts("*!-!=!#!:*")
 
+HYDROGEN, CARBON = 1, 6
+CH, NEITHER_C_NOR_CH = map(Chem.MolFromSmarts, ("[#6H1]", "[!#6,H2,H3,H4]"))
+
+ALIKE, EIGHT = 16, 8  # beyond so many atoms, molecules of up to eight sizes are taken together
+WORD = 64  # bits
 AT_ONCE = 200_000  # pairs of atoms in one array: it then stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """Some molecules of n atoms each, b of them. Atoms are counted through all b * n.
+    """Some molecules in n places for atoms each, b of them. Atoms are counted through all b * n.
+
+    A molecule may have fewer atoms than places: the last ones then have the atomic number 0 and no bonds.
 
     Attributes:
         places: (b,), where the molecules stand among all that were given.
@@ -40,7 +47,7 @@ class Graphs:
 
     @property
     def size(self) -> int:
-        """The number of atoms of each molecule."""
+        """The number of places of each molecule."""
         return int(self.distances.shape[1])
 
     @property
@@ -50,8 +57,12 @@ class Graphs:
 
 
 def graphs(molecules: Sequence[Chem.Mol]) -> Iterator[Graphs]:
-    """Yield the graphs of molecules, those of one size together."""
+    """Yield the graphs of molecules, those of about one size together.
+
+    How many places a molecule gets depends on it alone: the last bits of sums over them do, too.
+    """
     sizes = np.array([molecule.GetNumAtoms() for molecule in molecules], dtype=np.int64)
+    sizes = np.where(sizes > ALIKE, -(-sizes // EIGHT) * EIGHT, sizes)
     for size in np.unique(sizes[sizes > 0]).tolist():
         places = np.flatnonzero(sizes == size)
         step = max(1, AT_ONCE // size**2)
@@ -61,13 +72,16 @@ def graphs(molecules: Sequence[Chem.Mol]) -> Iterator[Graphs]:
 
 
 def _together(molecules: Sequence[Chem.Mol], places: Integers, size: int) -> Graphs:
-    """Return the graphs of molecules of one size."""
-    numbers, hydrogens = [], []
-    for molecule in molecules:
-        for atom in map(molecule.GetAtomWithIdx, range(size)):
-            numbers.append(atom.GetAtomicNum())
-            hydrogens.append(atom.GetTotalNumHs())
-    matrices = np.array([_bonds(molecule) for molecule in molecules])
+    """Return the graphs of molecules in so many places each."""
+    numbers: list[int] = []
+    hydrogens: list[int] = []
+    matrices = np.zeros((len(molecules), size, size))
+    for molecule, matrix in zip(molecules, matrices, strict=True):
+        here = molecule.GetNumAtoms()
+        matrix[:here, :here] = _bonds(molecule)
+        found = _atoms(molecule)
+        numbers += [*found[0], *[0] * (size - here)]
+        hydrogens += [*found[1], *[0] * (size - here)]
     cells = np.flatnonzero(matrices)
     ends = cells // size, cells // size**2 * size + cells % size
     return Graphs(
@@ -78,6 +92,25 @@ def _together(molecules: Sequence[Chem.Mol], places: Integers, size: int) -> Gra
         matrices.ravel()[cells],
         _distances(*ends, len(molecules), size),
     )
+
+
+def _atoms(molecule: Chem.Mol) -> tuple[list[int], list[int]]:
+    """Return the atomic number of each atom of a molecule, and its hydrogens that are not atoms themselves.
+
+    RDKit takes a microsecond to hand out an atom, and not many more to find all carbons with one hydrogen.
+    """
+    size = molecule.GetNumAtoms()
+    numbers, hydrogens = [CARBON] * size, [0] * size
+    for (place,) in molecule.GetSubstructMatches(CH, maxMatches=size):
+        hydrogens[place] = 1
+    others = [place for (place,) in molecule.GetSubstructMatches(NEITHER_C_NOR_CH, maxMatches=size)]
+    for place in others:
+        numbers[place] = molecule.GetAtomWithIdx(place).GetAtomicNum()
+    if HYDROGEN in numbers:  # the patterns count it among the hydrogens of its neighbours
+        others = list(range(size))
+    for place in others:
+        hydrogens[place] = molecule.GetAtomWithIdx(place).GetTotalNumHs()
+    return numbers, hydrogens
 
 
 def _bonds(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
@@ -99,14 +132,17 @@ def _distances(atoms: Integers, others: Integers, number: int, size: int) -> npt
     degrees = np.bincount(atoms, minlength=total)
     neighbours = np.tile(np.arange(total), (degrees.max(initial=0), 1))  # each atom is one of its own
     neighbours[np.arange(len(atoms)) - (np.cumsum(degrees) - degrees)[atoms], atoms] = others
-    reached = np.tile(np.packbits(np.eye(size, dtype=bool), axis=1), (number, 1))
+    alone = np.packbits(np.eye(size, -(-size // WORD) * WORD, dtype=bool), axis=1).view(np.uint64)
+    reached = np.tile(alone, (number, 1))
+    theirs = np.empty_like(reached)
     distances = np.zeros((total, size), dtype=np.min_scalar_type(size))
     for _ in range(size):
-        missing = np.unpackbits(~reached, axis=1, count=size)
+        missing = np.unpackbits((~reached).view(np.uint8), axis=1, count=size)
         distances += missing
         before = reached.copy()
         for neighbour in neighbours:
-            reached |= before[neighbour]
+            np.take(before, neighbour, axis=0, out=theirs, mode="clip")  # which nothing is, but it is twice as fast
+            reached |= theirs
         if np.array_equal(reached, before):
             distances[missing.astype(bool)] = size
             break

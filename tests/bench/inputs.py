@@ -5,6 +5,7 @@ Nothing is worked on twice in a process, because libraries keep what they have r
 
 from functools import cache
 from itertools import product
+from string import digits
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,11 @@ SIDES = (
     "C#Cc8ccc(N(C)C)cc8",
     "C#Cc8ccc(-c9ccccc9)s8",
     "-c8ccc(C#Cc9ccccc9)cc8",
+    "-c8ccc(N(c9ccc(OC)cc9)c9ccc(OC)cc9)cc8",
+    "-c8c(OC)cccc8OC",
+    "-c8ccc(-c9ccncc9)cc8",
+    "C#Cc8cc(C(F)(F)F)cc(C(F)(F)F)c8",
+    "-c8ccc(OCCOC)c(OCCOC)c8",
 )
 
 
@@ -57,25 +63,38 @@ def dyes() -> tuple[str, ...]:
 
 
 @cache
-def formulas(number: int, *, seed: int) -> tuple[str, ...]:
-    """Return so many different formulas.
+def computed_formulas(number: int, *, seed: int) -> tuple[str, ...]:
+    """Return so many different formulas like those of computed compounds: up to five elements, whole amounts."""
+    random = np.random.default_rng(seed)
+    found: dict[str, None] = {}
+    while len(found) < number:
+        found["".join(_parts(random))] = None
+    return tuple(found)
 
-    Two of three are like those of computed compounds (up to five elements, whole amounts), the others like those of
-    measured ones: solid solutions with decimal amounts, and every fourth with brackets.
+
+@cache
+def measured_formulas(number: int, *, seed: int) -> tuple[str, ...]:
+    """Return so many different formulas like those of measured compounds.
+
+    One of three is like those of computed ones, the others are solid solutions with decimal amounts, every fourth of
+    them in brackets.
     """
     random = np.random.default_rng(seed)
     found: dict[str, None] = {}
     while len(found) < number:
-        elements = random.choice(ELEMNET_ELEMENTS, size=random.integers(2, 6), replace=False).tolist()
-        whole = [f"{element}{amount if amount > 1 else ''}" for element, amount in _amounts(elements, random)]
-        first, second, *others = whole
+        first, second, *others = _parts(random)
         share = random.integers(1, 20) / 20
-        mixed = f"{elements[0]}{share:g}{elements[1]}{1 - share:g}"
-        kind = random.choice(["computed", "measured", "brackets"], p=[0.67, 0.25, 0.08])
+        mixed = f"{first.rstrip(digits)}{share:g}{second.rstrip(digits)}{1 - share:g}"
         bracket = f"({random.choice([mixed, first + second])}){random.integers(2, 5)}"
-        start = {"computed": first + second, "measured": mixed, "brackets": bracket}[str(kind)]
-        found[start + "".join(others)] = None
+        start = random.choice([first + second, mixed, bracket], p=[0.35, 0.5, 0.15])
+        found["".join([str(start), *others])] = None
     return tuple(found)
+
+
+def _parts(random: np.random.Generator) -> list[str]:
+    """Return some elements with their whole amounts."""
+    elements = random.choice(ELEMNET_ELEMENTS, size=random.integers(2, 6), replace=False).tolist()
+    return [f"{element}{amount if amount > 1 else ''}" for element, amount in _amounts(elements, random)]
 
 
 def _amounts(elements: list[str], random: np.random.Generator) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from ase.data import atomic_numbers
 from conftest import MATMINER, Contest
-from inputs import batches, formulas
+from inputs import batches, computed_formulas, measured_formulas
 from pymatgen.core import Composition
 
 from tasks.featurize.fractions import fraction_rows
@@ -72,23 +72,28 @@ def same(_batch: Sequence[str], found: Matrix, expected: Matrix) -> str:
     return "the same"
 
 
-def test_pymatgen(contest: Contest) -> None:
+KINDS = {"composition": computed_formulas, "measured-composition": measured_formulas}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pymatgen(contest: Contest, kind: str) -> None:
     contest(
-        "composition-vs-pymatgen",
+        f"{kind}-vs-pymatgen",
         ours=ours,
         peer=pymatgen,
-        batches=batches(formulas(SIZE * (ROUNDS + 1), seed=0), SIZE, ROUNDS),
+        batches=batches(KINDS[kind](SIZE * (ROUNDS + 1), seed=0), SIZE, ROUNDS),
         check=same,
         unit="formulas/s",
     )
 
 
-def test_matminer(contest: Contest, matminer: Matminer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_matminer(contest: Contest, matminer: Matminer, tmp_path: Path, kind: str) -> None:
     contest(
-        "composition-vs-matminer",
+        f"{kind}-vs-matminer",
         ours=ours,
         peer=matminer,
-        batches=batches(formulas(SIZE * (ROUNDS + 1), seed=1), SIZE, ROUNDS),
+        batches=batches(KINDS[kind](SIZE * (ROUNDS + 1), seed=1), SIZE, ROUNDS),
         check=lambda batch, found, _: same(batch, found, matminer.matrix(tmp_path / "matrix.npy")),
         unit="formulas/s",
     )

@@ -118,6 +118,14 @@ def test_types_and_indices_are_those_of_rdkit(measured: list[str], computed: lis
         np.testing.assert_allclose(values, expected.ravel(), atol=1e-9)
 
 
+def test_reading_without_stereochemistry_changes_nothing(measured: list[str], computed: list[str]) -> None:
+    some = [*measured[::3], *computed[::10], *STRANGE]
+    with rdBase.BlockLogs():
+        molecules = [parsed(smiles) for smiles in some]
+    whole = np.hstack([estate(molecules), [topology(molecule) for molecule in molecules]])
+    np.testing.assert_array_equal(estate_rows(some, topological=True), whole)
+
+
 def test_a_molecule_has_the_same_bits_among_others_as_alone(measured: list[str]) -> None:
     some = measured[::25]
     together = estate_rows(some, topological=True)
