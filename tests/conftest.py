@@ -29,7 +29,7 @@ def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its processes are never quite idle
 def scheduler() -> Iterator[str]:
     """The address of a Dask cluster of two processes on this machine."""
     import dask  # noqa: PLC0415 -- it takes a second to load

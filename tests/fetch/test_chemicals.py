@@ -1,5 +1,6 @@
 """The tables of the package chemicals are joined with structures and converted, and a broken one is named."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -93,5 +94,6 @@ def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "chemicals").mkdir()
     (tmp_path / "chemicals" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "chemicals", raising=False)  # which others have imported
     with pytest.raises(MatliftError, match=r"ATcT 1\.112 \(g\)\.tsv is missing"):
         chemicals.read(DATA, "")

@@ -177,5 +177,6 @@ def refused(ended: Ended) -> str:
 
 
 def objects(files: Files) -> set[str]:
-    """Return the objects that readers see: those with a manifest."""
-    return {path.removesuffix("/manifest.json") for path in files if path.endswith("/manifest.json")}
+    """Return the objects that stages made and readers see: those with a manifest, but for kept features."""
+    found = {path.removesuffix("/manifest.json") for path in files if path.endswith("/manifest.json")}
+    return {path for path in found if not path.startswith("parts/")}

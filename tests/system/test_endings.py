@@ -2,23 +2,20 @@
 
 import fcntl
 import os
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import pytest
 from places import PATIENCE, Place, objects
 
 Places = Callable[[str], Place]
 
 
-@pytest.mark.parametrize("request_to_end", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_end_takes_its_servers_with_it(request_to_end: signal.Signals, place: Places) -> None:
+def test_a_run_that_is_told_to_end_takes_its_servers_with_it(place: Places) -> None:
     here = place("ended")
     with here.running() as run:
         run.until("made raw/")
-        os.kill(run.process.pid, request_to_end)
+        run.process.terminate()
         ended = run.ended()
         assert ended.status == 130
         assert ended.complained[-1] == "matlift: stopped; what was finished is kept"
