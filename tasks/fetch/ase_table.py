@@ -207,12 +207,19 @@ def _check_again(
     """Refuse rows that say one thing where they are read, and another where ASE wrote it again."""
     of = dict(zip(table.ids, table.keys, strict=True))
     for row, key, value in keys:
-        if row in of and of[row].get(key) != value:
+        if row in of and _stored(of[row].get(key)) != value:
             raise DamagedError(f"{path} is damaged: row {row} has two values of {key}; get it anew")
     counts, places = _counts(table), {row: place for place, row in enumerate(table.ids)}
     for row, number, count in species:
         if row in places and counts[places[row], number] != count:
             raise DamagedError(f"{path} is damaged: row {row} has two numbers of atoms of one element; get it anew")
+
+
+def _stored(value: Key | None) -> str | float | None:
+    """Return a value as SQLite gives it from ASE's tables of keys: numbers are rounded to floats, and NaN is null."""
+    if value is None or isinstance(value, str):
+        return value
+    return None if value != value else float(value)  # noqa: PLR0124 -- true of NaN alone
 
 
 def _counts(table: Table) -> npt.NDArray[np.int64]:

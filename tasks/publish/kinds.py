@@ -6,6 +6,7 @@ from tasks.featurize.properties import property_names
 from tasks.featurize.statistics import OVER_ELEMENTS
 from tasks.recipe import Estate, FeatureSpec, Fractions, Statistics
 
+PLURALS = {"count": "counts", "sum": "sums", "minimum": "minima", "maximum": "maxima"}
 TOPOLOGY = ", with its rings and conjugated bonds"
 ESTATE = "L. H. Hall, L. B. Kier, J. Chem. Inf. Comput. Sci. 35 (1995) 1039, doi:10.1021/ci00028a014"
 FRACTIONS = "D. Jha et al., Sci. Rep. 8 (2018) 17593, doi:10.1038/s41598-018-35934-y"
@@ -75,10 +76,11 @@ def kind_of(of: str, features: FeatureSpec) -> Kind:
 def entering(features: FeatureSpec) -> str:
     """Say as what a row enters the network."""
     match features:
-        case Estate(topology=topology, labels=labels):
+        case Estate(statistics=statistics, topology=topology, labels=labels):
+            taken = " and ".join([", ".join(map(PLURALS.__getitem__, statistics[:-1])), PLURALS[statistics[-1]]])
             rings = TOPOLOGY if topology else ""
             names = f", and its labels {', '.join(labels)}" if labels else ""
-            return f"the counts and sums of its electrotopological-state indices{rings}{names}"
+            return f"the {taken.removeprefix(' and ')} of its electrotopological-state indices{rings}{names}"
         case Fractions(elements=elements):
             return f"the fractions of {len(elements)} elements"
         case Statistics():

@@ -297,6 +297,15 @@ def test_what_is_written_twice_must_be_the_same(small: Path, wrong: str, sentenc
     assert sentence in refusal(small)
 
 
+def test_values_that_sqlite_writes_differently_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "odd.db"
+    with ase.db.connect(path) as database:
+        for gap in (1.5, float("nan"), float("inf")):
+            database.write(Atoms("CO", [[0, 0, 0], [0, 0, 1.13]]), E_gap=gap, large=2**60 + 1, relaxed=True)
+    data = asked(path)
+    np.testing.assert_array_equal(cmr.read(data, cmr.identity(data)).rows["value"], [1.5, np.nan, np.inf])
+
+
 def test_another_file_than_the_recipe_means_is_refused(small: Path, service: Peer, cache: Path) -> None:
     meant = hashlib.sha256(small.read_bytes()).hexdigest()
     assert len(table(asked(small, sha256=meant))) == len(table(asked(service.url, sha256=meant))) == 3

@@ -17,6 +17,11 @@ def test_it_is_said_as_what_a_row_enters() -> None:
     assert entering(FEW) == "the fractions of 2 elements"
     assert entering(STATISTICS).startswith("the mean, deviation, minimum, maximum, range, mode of 19 properties")
     assert "rings" in entering(Estate(kind="estate", topology=True))
+    assert entering(Estate(kind="estate", topology=False)).startswith("the counts and sums of its electrotopological")
+    some = Estate(kind="estate", topology=False, statistics=("sum", "minimum", "maximum"))
+    assert entering(some).startswith("the sums, minima and maxima of its")
+    alone = Estate(kind="estate", topology=False, statistics=("sum",))
+    assert entering(alone).startswith("the sums of its")
 
 
 def test_statistics_do_not_claim_to_have_seen_each_element() -> None:
