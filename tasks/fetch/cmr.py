@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 SMILES = ("SMILES", "CAN_SMILES", "smiles")
 INCHI = ("InChI", "inchi")
 
+# The centre of a porphyrin as dssc names it: F if its carbons bear fluorine, the metal, what else the metal bears.
+CENTRE = re.compile(r"F?(?P<metal>H2|[A-Z][a-z]?)(?P<axial>.*)P")
+
 # Where the porphyrins were in 2019, for a service whose page no longer names them.
 KNOWN_IN_2019 = {"dssc": "_downloads/ce110a2378bff142870416e627a1545d/dssc.db"}
 
@@ -187,10 +190,12 @@ def _first(keys: dict[str, Key], names: Sequence[str]) -> str | None:
 
 
 def _labels(keys: dict[str, Key], file: str) -> dict[str, str]:
-    """Return all that a row says in words; of a porphyrin also whether its anchor is in the rotated form."""
+    """Return all that a row says in words; of a porphyrin also its metal, axial ligand and turned anchor."""
     labels = {name: value for name, value in keys.items() if isinstance(value, str) and name not in (*SMILES, *INCHI)}
     if file == "dssc":
         labels["rotated"] = "rot" if labels.get("A", "").startswith("rot-") else ""
+        centre = CENTRE.fullmatch(labels.get("M", ""))
+        labels |= centre.groupdict() if centre else {}
     return labels
 
 

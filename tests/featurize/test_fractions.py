@@ -117,7 +117,9 @@ def one_by_one(formulas: list[str], *, fractions: bool) -> npt.NDArray[np.float6
 
 
 letters = st.text(alphabet="HeCaNOFx()[].·*0123456789 ₂é\n\0", max_size=12)
-texts = st.one_of(terms.map(written), terms.map(written), letters, st.text(max_size=4))
+groups = st.tuples(terms.map(written), decimal).map(lambda group: f"({group[0]}){group[1]}")
+bracketed = st.lists(st.one_of(groups, terms.map(written)), min_size=1, max_size=4).map("".join)
+texts = st.one_of(terms.map(written), bracketed, letters, st.text(max_size=4))
 
 
 @pytest.mark.parametrize("fractions", [True, False])

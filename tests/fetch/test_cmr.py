@@ -98,6 +98,7 @@ def test_every_row_is_what_ase_reads(sample: Path) -> None:
         np.testing.assert_allclose([[float(x) for x in line[1:]] for line in lines], atoms.positions, atol=5.1e-5)
         said = json.loads(record["labels"])
         assert said.pop("rotated") == ("rot" if row.A.startswith("rot-") else "")
+        assert row.M.removeprefix("F") == f"{said.pop('metal')}{said.pop('axial')}P"
         assert said == {name: value for name, value in row.key_value_pairs.items() if isinstance(value, str)}
     assert set(records["table"]) == {"dssc"}
 
@@ -115,9 +116,25 @@ def test_a_row_without_the_key_is_kept_without_a_value(small: Path) -> None:
     assert records["value"].isna().tolist() == [False, True, False]
 
 
-def test_only_a_porphyrin_is_rotated(small: Path) -> None:
-    assert json.loads(table(asked(small))["labels"][0]) == {"A": "rot-EthynPhA", "M": "ZnP", "rotated": "rot"}
-    assert "rotated" not in json.loads(table(asked(small, file="other"))["labels"][0])
+def test_only_a_porphyrin_has_a_metal_and_is_rotated(small: Path) -> None:
+    said = {"A": "rot-EthynPhA", "M": "ZnP"}
+    own = {"metal": "Zn", "axial": "", "rotated": "rot"}
+    assert json.loads(table(asked(small))["labels"][0]) == said | own
+    assert json.loads(table(asked(small, file="other"))["labels"][0]) == said
+
+
+@pytest.mark.parametrize(
+    ("centre", "metal", "axial"),
+    [("H2P", "H2", ""), ("FZnP", "Zn", ""), ("FTiOP", "Ti", "O"), ("TiO2RP", "Ti", "O2R"), ("FeP", "Fe", "")],
+)
+def test_the_name_of_the_centre_says_the_metal_and_its_axial_ligand(
+    tmp_path: Path, centre: str, metal: str, axial: str
+) -> None:
+    path = tmp_path / "one.db"
+    with ase.db.connect(path) as database:
+        database.write(Atoms("CO", [[0, 0, 0], [0, 0, 1.13]]), E_gap=1.5, M=centre)
+    found = json.loads(table(asked(path))["labels"][0])
+    assert (found["metal"], found["axial"]) == (metal, axial)
 
 
 def test_rows_are_chosen_by_their_keys(small: Path) -> None:
