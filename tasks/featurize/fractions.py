@@ -24,10 +24,7 @@ def fraction_rows(formulas: Sequence[str], *, elements: Sequence[str]) -> npt.ND
         MatliftError: a composition has another element, or a formula is unreadable.
     """
     columns = {element: place for place, element in enumerate(elements)}
-    matrix, _, odd = read_plain(formulas, columns)
-    total = matrix.sum(axis=1, keepdims=True)
-    total[odd] = 1
-    matrix /= total
+    matrix, odd = read_plain(formulas, columns, fractions=True)
     for row, parts in _one_by_one(formulas, odd, columns):
         atoms = sum(parts.values())
         matrix[row, [columns[element] for element in parts]] = [float(part / atoms) for part in parts.values()]
@@ -37,8 +34,7 @@ def fraction_rows(formulas: Sequence[str], *, elements: Sequence[str]) -> npt.ND
 def count_rows(formulas: Sequence[str], *, elements: Sequence[str]) -> npt.NDArray[np.float64]:
     """Return how many atoms of each element some formulas have: rows by elements; see `fraction_rows`."""
     columns = {element: place for place, element in enumerate(elements)}
-    matrix, powers, odd = read_plain(formulas, columns)
-    matrix /= powers[:, None]
+    matrix, odd = read_plain(formulas, columns, fractions=False)
     for row, parts in _one_by_one(formulas, odd, columns):
         matrix[row, [columns[element] for element in parts]] = [float(part) for part in parts.values()]
     return matrix

@@ -1,7 +1,7 @@
 """Plain formulas, read all at once: numpy over the bytes of a chunk instead of Python over each formula."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,21 +27,6 @@ EXACT = 2.0**53  # below which every whole number is a floating-point number
 POWERS = np.array([float(10**power) for power in range(2 * LONGEST)])  # a number in brackets, and one behind them
 
 
-class Plain(NamedTuple):
-    """The atoms of n formulas as whole numbers, exactly.
-
-    Attributes:
-        numbers: (n, e), of atoms of each element, times the power of ten that makes the formula's decimals whole;
-            zeros where the formula is not plain.
-        powers: (n,), those powers of ten; 1 where the formula is not plain.
-        odd: the places of the formulas that are not plain.
-    """
-
-    numbers: Matrix
-    powers: Matrix
-    odd: Whole
-
-
 class Text(NamedTuple):
     """Formulas one after the other, and in them t symbols and brackets, each with the number behind it.
 
@@ -64,37 +49,42 @@ class Text(NamedTuple):
     end: Whole
 
 
-def read_plain(formulas: Sequence[str], columns: Mapping[str, int]) -> Plain:
+def read_plain(formulas: Sequence[str], columns: Mapping[str, int], *, fractions: bool) -> tuple[Matrix, Whole]:
     """Read the formulas that are symbols, numbers and single round brackets, with all elements among the columns.
 
     What has brackets in brackets, water, spaces, unknown elements, numbers of more than 16 characters or no atoms is
-    left to `tasks.formulas.amounts`. The numbers stay whole and below 2**53, so that nothing is rounded.
+    left to `tasks.formulas.amounts`. Up to the last division all numbers are whole and below 2**53, times the power of
+    ten that makes a formula's decimals whole, so that nothing is rounded twice.
 
     Args:
         formulas: n of them.
         columns: the place of each element, from 0 to e - 1.
+        fractions: whether to return fractions, not numbers, of atoms.
+
+    Returns:
+        (n, e), the atoms of each formula, zeros where it is not plain; and the places of the formulas that are not.
     """
     text = _laid_out(formulas)
     decimals = _decimals(text)
     plain = _are_plain(text, decimals)
-    column = _columns(text, columns)
-    row = text.row[text.mark]
+    row, column, kinds, values = text.row[text.mark], _columns(text, columns), text.kinds[text.mark], _numbers(text)
     plain[row[column < 0]] = False
-    kept = np.flatnonzero(plain[row])
-    values, decimals = _multiplied(text.kinds[text.mark[kept]], _numbers(text, kept), decimals[kept])
-    symbols = text.kinds[text.mark[kept]] == UPPER
-    values, decimals, row, column = values[symbols], decimals[symbols], row[kept][symbols], column[kept][symbols]
+    if not plain.all():
+        row, column, kinds, values, decimals = _taken(plain[row], row, column, kinds, values, decimals)
+    if kinds.max(initial=UPPER) > UPPER:
+        values, decimals = _multiplied(kinds, values, decimals)
+        row, column, values, decimals = _taken(kinds == UPPER, row, column, values, decimals)
     power = np.zeros(len(formulas), np.int64)
     if decimals.any():
         np.maximum.at(power, row, decimals)
-    values *= POWERS[power[row] - decimals]
+        values *= POWERS[power[row] - decimals]
     total = np.bincount(row, values, len(formulas))
     plain &= (total > 0) & (total < EXACT) & (power < LONGEST)
-    values[~plain[row]] = 0
-    size = len(formulas), len(columns)
-    sums = np.bincount(row * size[1] + column, values, size[0] * size[1])
-    numbers = sums.astype(np.float64, copy=False).reshape(size)  # numpy gives integers if there are no terms at all
-    return Plain(numbers, np.where(plain, POWERS[power], 1), np.flatnonzero(~plain))
+    divisor = np.where(plain, total if fractions else POWERS[power], np.inf)
+    place = row * len(columns) + column
+    numbers = np.bincount(place, values, len(formulas) * len(columns)).astype(np.float64, copy=False)
+    numbers[place] = numbers[place] / divisor[row]  # the elements that are there: a division of all takes twice as long
+    return numbers.reshape(len(formulas), len(columns)), np.flatnonzero(~plain)
 
 
 def _laid_out(formulas: Sequence[str]) -> Text:
@@ -156,21 +146,25 @@ def _columns(text: Text, columns: Mapping[str, int]) -> Whole:
     return np.where(letter < ord("A"), 0, place[np.maximum(letter, ord("A")) - ord("A"), second])
 
 
+def _taken(kept: npt.NDArray[np.bool_], *arrays: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Return some entries of each array."""
+    places = np.flatnonzero(kept)
+    return [array[places] for array in arrays]
+
+
 def _multiplied(kinds: npt.NDArray[np.uint8], values: Matrix, decimals: Whole) -> tuple[Matrix, Whole]:
-    """Return the numbers and decimals of some marks, each in brackets multiplied by what stands behind them."""
-    closing = np.flatnonzero(kinds == CLOSE)
-    if not len(closing):
-        return values, decimals
-    within = np.flatnonzero((np.cumsum(kinds == OPEN) > np.cumsum(kinds == CLOSE)) & (kinds == UPPER))
-    behind = closing[np.searchsorted(closing, within)]
+    """Return the numbers and decimals of symbols and brackets, those inside multiplied by what stands behind them."""
+    opened, closed = np.cumsum(kinds == OPEN), np.cumsum(kinds == CLOSE)
+    within = np.flatnonzero((opened > closed) & (kinds == UPPER))
+    behind = np.flatnonzero(kinds == CLOSE)[closed[within]]
     values[within] *= values[behind]
     decimals[within] += decimals[behind]
     return values, decimals
 
 
-def _numbers(text: Text, terms: Whole) -> Matrix:
-    """Return the digits of the numbers of some terms as whole numbers, 1 where there is none."""
-    start, size = text.number[terms], (text.end - text.number)[terms]
+def _numbers(text: Text) -> Matrix:
+    """Return the digits (t,) of each number as a whole number, 1 where there is none; anything if it is no number."""
+    start, size = text.number, np.minimum(text.end - text.number, LONGEST)
     values = np.where(size, 0.0, 1.0)
     for place in range(size.max(initial=0)):
         longer = np.flatnonzero(size > place)

@@ -20,7 +20,7 @@ from tasks.recipe.schema import ELEMNET_ELEMENTS
 Matrix = npt.NDArray[np.float64]
 
 pytestmark = pytest.mark.usefixtures("one_core")
-SIZE, ROUNDS = 3000, 7
+SIZE, ROUNDS = 10_000, 7
 COLUMNS = {element: column for column, element in enumerate(ELEMNET_ELEMENTS)}
 
 
