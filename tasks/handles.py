@@ -134,6 +134,7 @@ class Lineage:
     source_features: Features
     target_features: Features
     checkpoint: Checkpoint
+    auxiliary: tuple[Features, ...] = ()
 
 
 FORMULAS = ("tasks.formulas",)  # for the stages that read formulas

@@ -24,6 +24,7 @@ from tasks.recipe import Evaluation, Transfer
 Vector = npt.NDArray[np.float64]
 
 INNER_FOLDS = 5
+TRANSFER = "transfer"  # the method that is chosen in each fold, of those that use the source
 VALIDATING = 100  # rows at least on which a choice is made, if there are as many
 
 
@@ -75,7 +76,7 @@ class Outcome:
         held_out: rows of the target that were predicted.
         predictions: for each method, of the held-out rows in that order.
         inner: mean absolute error of each candidate on the validating part of the training rows.
-        chosen: number of frozen layers with the least of them.
+        chosen: the choice with the least of them among those that use the source: its predictions are TRANSFER.
         seconds: each method took to fit and predict, without the choice.
     """
 
@@ -84,7 +85,7 @@ class Outcome:
     held_out: Rows
     predictions: dict[str, Vector]
     inner: dict[Choice, float]
-    chosen: int
+    chosen: Choice
     seconds: dict[str, float]
 
 
@@ -117,8 +118,8 @@ def run_job(setting: Setting, job: Job) -> Outcome:
     training, test = setting.target.take(rows), setting.target.take(held_out)
     source = Fitted.from_files(setting.weights, setting.about)
     seed = job.fold + setting.evaluation.folds * job.draw
-    frozen = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
-    others = [Choice("scratch"), Choice("direct"), Choice("featurizer")]
+    tuned = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
+    others = [Choice("direct"), Choice("featurizer"), Choice("difference")]
     predictions: dict[str, Vector] = {}
     seconds: dict[str, float] = {}
 
@@ -127,14 +128,19 @@ def run_job(setting: Setting, job: Job) -> Outcome:
         predictions[method] = predicted()
         seconds[method] = time.perf_counter() - start
 
-    inner = validate(frozen + (others if job.size is None else []), source, training, setting.transfer, seed)
-    best = min(frozen, key=lambda choice: inner[choice])
-    for choice in [*others, best] if job.size is None else [Choice("scratch"), best]:
+    scratch = [Choice("scratch")] if job.size is None else []
+    inner = validate([*scratch, *others, *tuned], source, training, setting.transfer, seed)
+    best = min([*others, *tuned], key=lambda choice: inner[choice])
+    frozen = min(tuned, key=lambda choice: inner[choice])
+    for choice in [Choice("scratch"), *others, frozen] if job.size is None else [Choice("scratch"), best]:
         fitted = partial(fit_choice, choice, source, training, setting.transfer, seed)
         predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
+    predictions = {TRANSFER: predictions[best.method]} | predictions
+    if job.size is not None:
+        del predictions[best.method]
     for name, baseline in BASELINES.items() if job.size is None else ():
         predict(name, partial(baseline, training, test))
-    return Outcome(job, len(rows), held_out, predictions, inner, best.frozen, seconds)
+    return Outcome(job, len(rows), held_out, predictions, inner, best, seconds)
 
 
 def validate(

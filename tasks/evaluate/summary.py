@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.evaluate.comparison import Outcome
+from tasks.evaluate.comparison import TRANSFER, Outcome
 from tasks.evaluate.metrics import errors, paired_difference, size_for_error
 from tasks.featurize import Table
 from tasks.learn import Choice
 
 Mask = npt.NDArray[np.bool_]
 
-DIFFERENCE = "fine-tune - scratch"
-COMPARED = ("fine-tune", "scratch")
+COMPARED = (TRANSFER, "scratch")
+DIFFERENCE = " - ".join(COMPARED)
 
 
 def predictions_table(outcomes: Sequence[Outcome], target: Table, in_source: Mask) -> pd.DataFrame:
@@ -121,7 +121,7 @@ def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed
             {
                 "size": round(float(np.mean([outcome.trained_on for outcome in of_size]))),
                 **{name: {key: methods[name][key] for key in ("mae", "median", "mae_per_fold")} for name in COMPARED},
-                "frozen": [outcome.chosen for outcome in of_size],
+                "chosen": [_label(outcome.chosen) for outcome in of_size],
                 "difference": _difference(table, seed),
                 "difference not in source": None if table["in_source"].all() else _difference(_unseen(table), seed),
             }
@@ -129,5 +129,5 @@ def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed
     sizes = [point["size"] for point in points]
     maes = [point["scratch"]["mae"] for point in points]
     for point in points:
-        point["scratch needs"] = size_for_error(sizes, maes, point["fine-tune"]["mae"])
+        point["scratch needs"] = size_for_error(sizes, maes, point[TRANSFER]["mae"])
     return points

@@ -192,8 +192,9 @@ def _compute(store: Store, rows: pd.DataFrame, features: FeatureSpec, of: str, f
         case Fractions(elements=elements):
             names = tuple(f"fraction_{element}" for element in elements)
             compute, column = partial(fraction_rows, elements=elements), rows["formula"]
-        case Statistics():
-            names, compute, column = statistics_names(), partial(statistics_rows), rows["formula"]
+        case Statistics(fractions=fractions):
+            names, column = statistics_names(fractions=fractions), rows["formula"]
+            compute = partial(statistics_rows, fractions=fractions)
     # Each item once: dyes with different metals share a free base.
     place, unique = pd.factorize(column.astype(object), use_na_sentinel=False)
     items = unique.tolist()

@@ -17,17 +17,23 @@ NORMS = (2, 3, 5, 7, 10)
 
 
 @cache
-def statistics_names() -> tuple[str, ...]:
-    """Return the names of the columns of `statistics_rows`: `melting_mean`, …; `norm_2`, …; `elements`.
+def statistics_names(*, fractions: bool = False) -> tuple[str, ...]:
+    """Return the names of the columns of `statistics_rows`: `melting_mean`, `norm_2`, `elements`, `fraction_Fe`, ….
 
     What stands before the underscore is the kind of a column, as `tasks.featurize.scale` takes it: a property's
     statistics share a unit, and the least of elements' f electrons, which few rows have, gets the spread of the others.
     """
     statistics = (f"{name}_{statistic}" for name in property_names() for statistic in OVER_ELEMENTS)
-    return (*statistics, *(f"norm_{power}" for power in NORMS), "elements")
+    elements = Statistics.elements if fractions else ()
+    return (
+        *statistics,
+        *(f"norm_{power}" for power in NORMS),
+        "elements",
+        *(f"fraction_{element}" for element in elements),
+    )
 
 
-def statistics_rows(formulas: Sequence[str]) -> Matrix:
+def statistics_rows(formulas: Sequence[str], *, fractions: bool = False) -> Matrix:
     """Return the statistics of some compositions: rows by the columns of `statistics_names`.
 
     L. Ward et al., npj Comput. Mater. 2 (2016) 16028, doi:10.1038/npjcompumats.2016.28. With x the fractions and v the
@@ -37,6 +43,7 @@ def statistics_rows(formulas: Sequence[str]) -> Matrix:
 
     Args:
         formulas: of compositions of the elements of `Statistics`.
+        fractions: whether to add the fractions of those elements.
 
     Returns:
         In the units of the properties; see `property_rows`.
@@ -44,7 +51,8 @@ def statistics_rows(formulas: Sequence[str]) -> Matrix:
     Raises:
         MatliftError: a composition has another element, or a formula is unreadable.
     """
-    share, element = _packed(fraction_rows(formulas, elements=Statistics.elements))
+    whole = fraction_rows(formulas, elements=Statistics.elements)
+    share, element = _packed(whole)
     values = _table()[element]  # rows by places by properties
     weights = share[:, :, None]
     there = weights > 0
@@ -56,7 +64,7 @@ def statistics_rows(formulas: Sequence[str]) -> Matrix:
     mode = (main * values).sum(axis=1) / main.sum(axis=1)
     statistics = np.stack([mean, deviation, least, most, most - least, mode], axis=2).reshape(len(formulas), -1)
     norms = (weights**NORMS).sum(axis=1) ** np.divide(1, NORMS)
-    return np.hstack([statistics, norms, there.sum(axis=1)])
+    return np.hstack([statistics, norms, there.sum(axis=1), *([whole] if fractions else [])])
 
 
 @cache

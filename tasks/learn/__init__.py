@@ -1,5 +1,7 @@
 """The door of learning: pretraining on the source, and the final fit on the target."""
 
+from collections.abc import Sequence
+
 from prefect import task
 
 from tasks.dashboard import progress_artifact
@@ -17,12 +19,18 @@ LIBRARIES = ("torch", "numpy", "scikit-learn")
 
 
 @task(task_run_name="pretrain on {source}")
-def pretrain(source: Features, network: Network, plan: Pretraining, unit: str) -> Checkpoint:
-    """Train the network on the source, unless the store holds the same training already."""
+def pretrain(
+    source: Features, network: Network, plan: Pretraining, unit: str, auxiliary: Sequence[Features] = ()
+) -> Checkpoint:
+    """Train the network on the source, and its trunk on other tables, unless the store holds the same training."""
     store = connect()
-    handle = Checkpoint(fingerprint("tasks.learn", "pretrain", source, network, plan, libraries=LIBRARIES))
+    handle = Checkpoint(fingerprint("tasks.learn", "pretrain", source, network, plan, *auxiliary, libraries=LIBRARIES))
+
+    def make() -> dict[str, bytes]:
+        return pretrain_network(load(store, source), network, plan, unit, [load(store, one) for one in auxiliary])
+
     with progress_artifact("pretrain"):
-        return store.once(handle, lambda: pretrain_network(load(store, source), network, plan, unit))
+        return store.once(handle, make)
 
 
 @task(task_run_name="fit {choice.method}")

@@ -1,4 +1,4 @@
-"""A fitted model: an additive part in the element counts, and networks for what remains."""
+"""A fitted model: an additive part in the element counts, networks, and a process for what they miss."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from safetensors.torch import save as save_tensors
 
 from tasks.featurize import Table
 from tasks.learn.networks import LayeredNetwork, build
-from tasks.learn.training import predict
+from tasks.learn.process import Process
+from tasks.learn.training import predict, represent
 from tasks.recipe import Network
 
 Vector = npt.NDArray[np.float64]
@@ -27,27 +28,32 @@ SIGMA = 1.4826  # times the median absolute deviation is the standard deviation 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Predicts `elements @ additive + scale * mean of networks(features)`.
+    """Predicts `elements @ additive + scale * (mean of networks(features) + process(representation, features))`.
 
-    The property is extensive: most of it is a sum over the atoms. The networks learn what remains.
+    Most of an extensive property is a sum over the atoms. The networks learn what remains.
 
     Attributes:
         networks: the members, of one kind and size.
         additive: (e,), contribution of one atom of each element, in the unit of the property.
         scale: of the networks' output, in the unit of the property.
         spec: the networks' kind and sizes.
+        process: what the networks miss, from the representation of the first of them; None if nothing is known of it.
     """
 
     networks: Sequence[LayeredNetwork]
     additive: Vector
     scale: float
     spec: Network
+    process: Process | None = None
 
     def predict(self, table: Table) -> Vector:
         """Return the predictions (n,) in the unit of the property."""
         features = torch.from_numpy(table.features)
         members = [predict(network, features).numpy().astype(np.float64) for network in self.networks]
-        predicted: Vector = table.elements @ self.additive + self.scale * np.mean(members, axis=0)
+        learnt = np.mean(members, axis=0)
+        if self.process:
+            learnt += self.process.predict(represent(self.networks[0], features), features).numpy()
+        predicted: Vector = table.elements @ self.additive + self.scale * learnt
         return predicted
 
     def remainder(self, table: Table) -> torch.Tensor:
@@ -69,7 +75,10 @@ class Fitted:
             "frozen": self.networks[0].frozen,
             "additive": self.additive.tolist(),
             "scale": self.scale,
+            "process": self.process.about() if self.process else None,
         }
+        if self.process:
+            tensors |= self.process.tensors()
         return {"weights.safetensors": save_tensors(tensors), "model.json": json.dumps(about, indent=1).encode()}
 
     @classmethod
@@ -87,7 +96,8 @@ class Fitted:
             )
             network.freeze(state["frozen"])
             networks.append(network.eval())
-        return cls(networks, np.array(state["additive"]), state["scale"], spec)
+        process = Process.restored(tensors, state["process"]) if state["process"] else None
+        return cls(networks, np.array(state["additive"]), state["scale"], spec, process)
 
 
 def fit_additive(elements: Vector, values: Vector, prior: Vector | None = None) -> Vector:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from tasks.featurize import Table
 from tasks.learn.extensive import with_sums
 from tasks.learn.fitted import Fitted, fit_additive
+from tasks.learn.multitask import MultitaskNetwork, together
 from tasks.learn.networks import build
 from tasks.learn.training import Epoch, Schedule, train
 from tasks.progress import report
@@ -18,7 +20,9 @@ from tasks.recipe import Network, Pretraining
 from tasks.tables import to_parquet
 
 
-def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: str) -> dict[str, bytes]:
+def pretrain_network(
+    source: Table, network: Network, plan: Pretraining, unit: str, others: Sequence[Table] = ()
+) -> dict[str, bytes]:
     """Return the files of a Checkpoint: weights, model, history and the keys of the rows it has learnt from.
 
     Args:
@@ -26,35 +30,47 @@ def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: s
         network: kind and sizes.
         plan: how to train.
         unit: of the property, for the progress shown.
+        others: features of other tables, from which the trunk learns, too; of them the validation's keys are left out.
     """
     order = np.random.default_rng(plan.seed).permutation(len(source))
-    aside = math.ceil(plan.validation * len(source))
-    validation, training = source.take(order[:aside]), source.take(order[aside:])
-    additive = fit_additive(training.elements, training.values)
-    scale = float(np.std(training.values - training.elements @ additive))
-    model = Fitted([build(network, source.features.shape[1], plan.seed)], additive, scale, network)
+    first = math.ceil(plan.validation * len(source))
+    validation, training = source.take(order[:first]), source.take(order[first:])
+    model = _untrained(training, network, plan.seed)
 
     def watch(epoch: Epoch) -> None:
-        report("pretrain", epoch.number, plan.epochs, f"validation error {epoch.error * scale:.3g} {unit}")
+        report("pretrain", epoch.number, plan.epochs, f"validation error {epoch.error * model.scale:.3g} {unit}")
 
     learnt = with_sums(training, plan.sums, plan.seed)
+    rows = [(torch.from_numpy(learnt.features), model.remainder(learnt))]
+    for other in others:
+        fresh = other.take(np.flatnonzero(~np.isin(other.keys.astype(str), validation.keys.astype(str))))
+        rows.append((torch.from_numpy(fresh.features), _untrained(fresh, network, plan.seed).remainder(fresh)))
+    aside = [(torch.from_numpy(validation.features), model.remainder(validation))]
     epochs = train(
-        model.networks[0],
-        (torch.from_numpy(learnt.features), model.remainder(learnt)),
+        MultitaskNetwork(model.networks[0], len(others)) if others else model.networks[0],
+        together(rows) if others else rows[0],
         Schedule(plan.epochs, plan.batch, plan.rate, plan.decay, plan.seed, plan.patience),
-        (torch.from_numpy(validation.features), model.remainder(validation)),
+        together(aside) if others else aside[0],
         watch,
     )
     history = {
         "unit": unit,
         "training_rows": len(training),
         "validation_rows": len(validation),
-        "validation_mae": min(epoch.error for epoch in epochs) * scale,
-        "epochs": [{**asdict(epoch), "error": epoch.error * scale} for epoch in epochs],
+        "auxiliary_rows": [len(targets) for _, targets in rows[1:]],
+        "validation_mae": min(epoch.error for epoch in epochs) * model.scale,
+        "epochs": [{**asdict(epoch), "error": epoch.error * model.scale} for epoch in epochs],
     }
-    keys = pd.DataFrame({"key": np.unique(source.keys.astype(str))})
+    keys = pd.DataFrame({"key": np.unique(np.concatenate([table.keys.astype(str) for table in (source, *others)]))})
     return {
         **model.files(),
         "history.json": json.dumps(history, indent=1).encode(),
         "keys.parquet": to_parquet(keys, {}),
     }
+
+
+def _untrained(table: Table, network: Network, seed: int) -> Fitted:
+    """Return a model with the additive part of a table and with a network that has learnt nothing yet."""
+    additive = fit_additive(table.elements, table.values)
+    scale = float(np.std(table.values - table.elements @ additive))
+    return Fitted([build(network, table.features.shape[1], seed)], additive, scale, network)

@@ -137,6 +137,13 @@ def predict(network: LayeredNetwork, features: Tensor) -> Tensor:
         return torch.cat([network(part) for part in features.split(8192)])
 
 
+def represent(network: LayeredNetwork, features: Tensor) -> Tensor:
+    """Return what the head's linear layer sees of (n, p) features: (n, w)."""
+    network.eval()
+    with torch.no_grad():
+        return torch.cat([network.represent(part) for part in features.split(8192)])
+
+
 def mean_absolute_error(network: LayeredNetwork, rows: tuple[Tensor, Tensor]) -> float:
     """Return the mean absolute error on (features, targets), in units of the targets."""
     features, targets = rows

@@ -1,10 +1,10 @@
-"""The methods that make a model of the target: scratch, direct, featurizer and fine-tune.
+"""The methods that make a model of the target: scratch, direct, featurizer, difference and fine-tune.
 
 Each takes the same table of training rows and returns a fitted model, so that they can be compared on equal terms.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,9 +12,10 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 from tasks.featurize import Table
-from tasks.learn.fitted import Fitted, fit_additive
+from tasks.learn.fitted import Fitted, Vector, fit_additive
 from tasks.learn.networks import LayeredNetwork, build
-from tasks.learn.training import Schedule, train
+from tasks.learn.process import Process
+from tasks.learn.training import Schedule, predict, represent, train
 from tasks.recipe import Transfer
 
 PENALTIES = np.logspace(-3, 4, 15)
@@ -29,7 +30,7 @@ class Choice:
         frozen: layers frozen, for fine-tune; 0 for the others.
     """
 
-    method: Literal["scratch", "direct", "featurizer", "fine-tune"]
+    method: Literal["scratch", "direct", "featurizer", "difference", "fine-tune"]
     frozen: int = 0
 
 
@@ -50,6 +51,8 @@ def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, 
             return direct(source)
         case "featurizer":
             return featurizer(source, training)
+        case "difference":
+            return difference(source, training, seed)
         case "fine-tune":
             return fine_tune(source, training, plan, choice.frozen, seed)
 
@@ -80,11 +83,28 @@ def featurizer(source: Fitted, training: Table) -> Fitted:
     network.freeze(len(network.trunk))
     additive = fit_additive(training.elements, training.values, source.additive)
     model = Fitted([network], additive, source.scale, source.spec)
-    with torch.no_grad():
-        represented = network.represent(torch.from_numpy(training.features)).numpy()
+    represented = represent(network, torch.from_numpy(training.features)).numpy()
     ridge = RidgeCV(PENALTIES).fit(represented, model.remainder(training).numpy())
     network.regress(torch.from_numpy(ridge.coef_.astype(np.float32)), float(ridge.intercept_))
     return model
+
+
+def difference(source: Fitted, training: Table, seed: int) -> Fitted:
+    """Leave the source's model as it is and learn what it misses, by a Gaussian process on what its trunk represents.
+
+    Difference learning: R. Ramakrishnan et al., J. Chem. Theory Comput. 11 (2015) 2087, doi:10.1021/acs.jctc.5b00099.
+
+    Args:
+        source: the pretrained model.
+        training: rows of the target.
+        seed: of the rows from which the parameters of the process are found.
+    """
+    network = deepcopy(source.networks[0])
+    network.freeze(len(network.trunk))
+    model = Fitted([network], _corrected(source, training), source.scale, source.spec)
+    features = torch.from_numpy(training.features)
+    missed = model.remainder(training) - predict(network, features)
+    return replace(model, process=Process.fit(represent(network, features), features, missed, seed))
 
 
 def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed: int) -> Fitted:
@@ -100,13 +120,18 @@ def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed
         frozen: number of layers of the trunk to freeze, from the first.
         seed: of the order of the rows.
     """
-    missed = training.values - source.predict(training)
-    additive = source.additive + fit_additive(training.elements, missed, np.zeros_like(source.additive))
     members: list[LayeredNetwork] = [deepcopy(source.networks[0]) for _ in range(plan.members)]
     for network in members:
         network.freeze(frozen)
-    model = Fitted(members, additive, source.scale, source.spec)
+    model = Fitted(members, _corrected(source, training), source.scale, source.spec)
     return _train(model, training, plan, seed, (plan.epochs, plan.rate))
+
+
+def _corrected(source: Fitted, training: Table) -> Vector:
+    """Return the additive part (e,) of the source's model, with what it misses per atom of each element."""
+    missed = training.values - source.predict(training)
+    corrected: Vector = source.additive + fit_additive(training.elements, missed, np.zeros_like(source.additive))
+    return corrected
 
 
 def _train(model: Fitted, training: Table, plan: Transfer, seed: int, pace: tuple[int, float]) -> Fitted:

@@ -69,6 +69,10 @@ class Facts:
         )
         return source, target
 
+    def auxiliary(self) -> list[About]:
+        """Return what is to be said of the databases of the other tables that the trunk has learnt."""
+        return [DATABASES[part.data.database].about(part.data) for part in self.recipe.auxiliary.values()]
+
 
 def write_card(facts: Facts, pictures: Mapping[str, Picture]) -> str:
     """Return the card in Markdown.
@@ -205,9 +209,9 @@ def _transfer(facts: Facts, image: str) -> str:
 {markdown(curve_rows(metrics["learning_curve"], metrics["unit"]))}
 
 Errors are mean absolute errors ± one standard deviation over the folds{_drawn(facts)}.
-The difference is fine-tune less scratch on the same {metrics["of"]}, with its 95 % interval (bootstrap over
+The difference is transfer less scratch on the same {metrics["of"]}, with its 95 % interval (bootstrap over
 {metrics["of"]}): below zero, transfer helps. “Scratch needs” is how many measurements scratch needs to be as good as
-fine-tune, “more” if all at hand are too few."""
+transfer, “more” if all at hand are too few."""
 
 
 def _drawn(facts: Facts) -> str:
@@ -220,12 +224,21 @@ def _data(facts: Facts) -> str:
     return f"""## Data
 
 - **Source**: {source.name}, {source.what}.
-- **Target**: {target.name}, {target.what}.
+{_auxiliary(facts)}- **Target**: {target.name}, {target.what}.
 
 {_meant(target)}The values of the target came from {_tables(facts.reports[1])}.
 Rows are rejected for what the data themselves say, never for a model's error on them:
 
 {markdown(rejection_rows(*facts.reports))}"""
+
+
+def _auxiliary(facts: Facts) -> str:
+    """Say what the trunk has learnt beside the source."""
+    parts = zip(facts.recipe.auxiliary, facts.auxiliary(), facts.history["auxiliary_rows"], strict=True)
+    return "".join(
+        f"- **Beside it**, learnt by the same trunk: {name}, {rows:,} rows of {about.name}, {about.what}.\n"
+        for name, about, rows in parts
+    )
 
 
 def _meant(target: About) -> str:
@@ -260,8 +273,9 @@ def _network(recipe: Recipe) -> str:
 
 
 def _credits(facts: Facts) -> str:
-    licences = " ".join(about.licence for about in facts.sources())
-    citations = "\n".join(f"- {citation}" for about in facts.sources() for citation in about.citations)
+    abouts = [*facts.sources(), *facts.auxiliary()]
+    licences = " ".join(dict.fromkeys(about.licence for about in abouts))
+    citations = "\n".join(dict.fromkeys(f"- {citation}" for about in abouts for citation in about.citations))
     return f"""## Licences and citations
 
 This model is under the MIT licence. {licences}
@@ -273,7 +287,8 @@ This model is under the MIT licence. {licences}
 
 def _origin(facts: Facts) -> str:
     lineage = {field.name: getattr(facts.lineage, field.name) for field in dataclasses.fields(facts.lineage)}
-    objects = {**lineage, "comparison": facts.comparison, "model": facts.model}
+    auxiliary = dict(zip(facts.recipe.auxiliary, lineage.pop("auxiliary"), strict=True))
+    objects = {**lineage, **auxiliary, "comparison": facts.comparison, "model": facts.model}
     rows = [{"object": name.replace("_", " "), "in the store": f"`{handle}`"} for name, handle in objects.items()]
     files = "\n".join(f"- `{name}`: {content}" for name, content in CONTENTS.items())
     return f"""## How to reproduce it

@@ -20,7 +20,7 @@ from tasks.publish.words import number, times
 from tasks.recipe import Property
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
-METHODS = {"fine-tune": (GREEN, "o"), "scratch": (VERMILION, "s")}
+METHODS = {"transfer": (GREEN, "o"), "scratch": (VERMILION, "s")}
 MEMBERSHIP = {False: (ORANGE, "not in the source"), True: (BLUE, "in the source")}  # in the order of drawing
 CLOSE = 0.9  # of the error of the arrow above: from there on two labels would overlap
 TICKS = (1, 1.5, 2, 3, 4, 5, 6, 8)  # of each power of ten
@@ -44,7 +44,7 @@ class Picture(NamedTuple):
 
 
 def parity(predictions: pd.DataFrame, metrics: Metrics, of: Property) -> Picture:
-    """Draw measured against held-out predicted values, for fine-tune and scratch.
+    """Draw measured against held-out predicted values, for transfer and scratch.
 
     The frame leaves out the extreme values, which would squash all others; they are drawn on its edge and counted.
 
@@ -78,7 +78,7 @@ def parity(predictions: pd.DataFrame, metrics: Metrics, of: Property) -> Picture
 
 
 def learning_curve(metrics: Metrics, of: Property) -> Picture:
-    """Draw the error of fine-tune and scratch against the number of measurements learnt from.
+    """Draw the error of transfer and scratch against the number of measurements learnt from.
 
     Args:
         metrics: of the comparison.
@@ -91,7 +91,7 @@ def learning_curve(metrics: Metrics, of: Property) -> Picture:
     axes.set(xscale="log", yscale="log", xlim=(0.52 * sizes[0], 1.12 * sizes[-1]))
     drawn = [_curve(axes, points, method) for method in METHODS]
     for before, point in zip([None, *points], points, strict=False):
-        _arrow(axes, point, before["fine-tune"]["mae"] if before else math.inf)
+        _arrow(axes, point, before["transfer"]["mae"] if before else math.inf)
     _name_curves(axes, points[0])
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     _tick_errors(axes, np.concatenate(drawn))
@@ -174,14 +174,14 @@ def _name_curves(axes: Axes, first: Mapping[str, Any]) -> None:
 
 
 def _arrow(axes: Axes, point: Mapping[str, Any], above: float) -> None:
-    """Point from what fine-tune has learnt from to what scratch would need, where that is known.
+    """Point from what transfer has learnt from to what scratch would need, where that is known.
 
     Args:
         axes: to draw on.
         point: of the learning curve.
         above: the error at which the arrow before is drawn.
     """
-    factor, height = times(point), point["fine-tune"]["mae"]
+    factor, height = times(point), point["transfer"]["mae"]
     if factor is None:
         return
     ends = (point["size"], height), (point["scratch needs"], height)

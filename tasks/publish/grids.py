@@ -10,7 +10,9 @@ from tasks.publish.words import interval, number, places, signed
 Rows = Sequence[Mapping[str, str]]
 
 MEANINGS = {
+    "transfer": "of the next four, in each fold the one with the least error inside of its training rows",
     "fine-tune": "the source's network: first layers frozen, the others trained on the measurements",
+    "difference": "the source's network as it is, and a Gaussian process on what it represents for what it misses",
     "featurizer": "the source's network frozen, ridge regression on what it represents",
     "direct": "the source's network as it is",
     "scratch": "the same kind of network, trained on the measurements alone",
@@ -45,7 +47,7 @@ def curve_rows(points: Sequence[Mapping[str, Any]], unit: str) -> Rows:
     return [
         {
             "measurements": f"{point['size']:,}",
-            f"fine-tune ({unit})": _both(point["fine-tune"]),
+            f"transfer ({unit})": _both(point["transfer"]),
             f"scratch ({unit})": _both(point["scratch"]),
             "difference": interval(point["difference"]),
             "difference, not in the source": _interval(point["difference not in source"]),

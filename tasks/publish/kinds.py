@@ -83,8 +83,8 @@ def entering(features: FeatureSpec) -> str:
             return f"the {taken.removeprefix(' and ')} of its electrotopological-state indices{rings}{names}"
         case Fractions(elements=elements):
             return f"the fractions of {len(elements)} elements"
-        case Statistics():
+        case Statistics(fractions=fractions):
             return (
                 f"the {', '.join(OVER_ELEMENTS)} of {len(property_names())} properties over its elements, "
-                "with the norms of their fractions"
+                f"with the norms of their fractions{' and these themselves' if fractions else ''}"
             )

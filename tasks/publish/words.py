@@ -8,6 +8,7 @@ Metrics = Mapping[str, Any]
 
 NAMES = {
     "fine-tune": "fine-tuning",
+    "difference": "difference learning",
     "featurizer": "the featurizer",
     "direct": "the source's model as it is",
     "scratch": "training from scratch",
@@ -15,7 +16,7 @@ NAMES = {
     "boosted trees": "the boosted trees",
     "mean": "the mean of the measurements",
 }
-DIFFERENCE = "fine-tune - scratch"
+DIFFERENCE = "transfer - scratch"
 
 
 def sentences(metrics: Metrics) -> list[str]:
@@ -50,7 +51,7 @@ def chosen(metrics: Metrics) -> str:
 
 def rivals(metrics: Metrics) -> str:
     """Say which of the other methods, plain baselines included, err by less than the published one."""
-    methods = metrics["methods"]
+    methods = {name: errors for name, errors in metrics["methods"].items() if name in NAMES}
     least = methods[metrics["best"]["method"]]["mae"]
     better = [name for name in sorted(methods, key=lambda name: methods[name]["mae"]) if methods[name]["mae"] < least]
     if not better:
@@ -69,7 +70,7 @@ def worth(metrics: Metrics, point: Mapping[str, Any]) -> str:
         metrics: of the comparison.
         point: one of its `learning_curve`.
     """
-    errors = point["fine-tune"]["mae"], point["scratch"]["mae"]
+    errors = point["transfer"]["mae"], point["scratch"]["mae"]
     verdict = _verdict(errors, point["difference"], metrics["unit"])
     said = f"With {point['size']:,} measurements {verdict}"
     if point["difference"]["high"] >= 0:
@@ -87,7 +88,7 @@ def unseen(metrics: Metrics) -> str:
     part = metrics["not in source"]
     if part is None:
         return f"The source has all of the {metrics['of']}, so nothing tells how well others are predicted."
-    errors = part["methods"]["fine-tune"]["mae"], part["methods"]["scratch"]["mae"]
+    errors = part["methods"]["transfer"]["mae"], part["methods"]["scratch"]["mae"]
     verdict = _verdict(errors, part["differences"][DIFFERENCE], metrics["unit"])
     return f"On the {metrics['rows']['not in source']:,} {metrics['of']} that the source does not have {verdict}"
 
@@ -126,7 +127,7 @@ def signed(value: float, decimals: int) -> str:
 
 
 def _verdict(errors: tuple[float, float], difference: Mapping[str, float], unit: str) -> str:
-    """Say which of fine-tuning and scratch errs by less, or that the data do not tell."""
+    """Say which of transfer and scratch errs by less, or that the data do not tell."""
     decimals = _decimals(difference)
     rounded = [round(value, decimals) for value in (*errors, difference["mean"])]
     # A reader who subtracts should get the difference that is said.
@@ -135,10 +136,10 @@ def _verdict(errors: tuple[float, float], difference: Mapping[str, float], unit:
     said = f"errs by {tuned} {unit}, training from scratch by {scratch}"
     apart = f"a difference of {interval(difference, finer=finer).replace('(', '(95 % interval ')}"
     if difference["low"] > 0:
-        return f"fine-tuning loses: it {said}, {apart}."
+        return f"transfer loses: it {said}, {apart}."
     if difference["high"] < 0:
-        return f"fine-tuning {said}: {apart}."
-    return f"the data do not tell the methods apart: fine-tuning {said}, {apart}."
+        return f"transfer {said}: {apart}."
+    return f"the data do not tell the methods apart: transfer {said}, {apart}."
 
 
 def _decimals(difference: Mapping[str, float]) -> int:

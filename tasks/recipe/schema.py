@@ -95,6 +95,12 @@ class Data(Section):
     rules: Rules
 
 
+class Auxiliary(Data):
+    """Another computed table, of the same property or of one that is related."""
+
+    unit: Unit = Field(description="To which its values are brought.")
+
+
 EstateStatistic = Literal["count", "sum", "minimum", "maximum"]
 
 
@@ -148,6 +154,10 @@ class Statistics(Section):
 
     kind: Literal["statistics"]
     elements: ClassVar[tuple[str, ...]] = DESCRIBED_ELEMENTS
+    fractions: bool = Field(
+        default=False,
+        description="Add the fractions of the elements themselves, for what their properties do not say.",
+    )
 
 
 FeatureSpec = Annotated[Estate | Fractions | Statistics, Field(discriminator="kind")]
@@ -230,6 +240,11 @@ class Recipe(Section):
     title: str = Field(description="One line for people.")
     property: Property
     source: Data
+    auxiliary: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Auxiliary] = Field(
+        default={},
+        description="Other computed tables, by names of your choice: the trunk learns them together with the source, "
+        "each with a head of its own, and only the source's is kept.",
+    )
     target: Data
     features: FeatureSpec
     network: Network
@@ -239,9 +254,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        kinds = {self.source.rules.of, self.target.rules.of}
+        kinds = {part.rules.of for part in (self.source, self.target, *self.auxiliary.values())}
         if len(kinds) > 1:
-            raise ValueError("source.rules.of and target.rules.of must be the same")
+            raise ValueError("rules.of must be the same in source, target and auxiliary")
         if isinstance(self.features, Fractions | Statistics) != (kinds == {"compositions"}):
             raise ValueError(
                 "features of kinds fractions and statistics belong to rows that are compositions, and only to them"

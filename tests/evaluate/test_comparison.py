@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.baselines import BASELINES
-from tasks.evaluate.comparison import Job, Outcome, Setting, run_job, run_jobs, validate
+from tasks.evaluate.comparison import TRANSFER, Job, Outcome, Setting, run_job, run_jobs, validate
 from tasks.evaluate.files import compare
 from tasks.evaluate.folds import grouped_folds, subset
 from tasks.featurize import Table
@@ -21,7 +21,11 @@ from tasks.recipe import Evaluation, Transfer
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet, units
 
-METHODS = {"scratch", "direct", "featurizer", "fine-tune", "mean", "ridge", "boosted trees"}
+METHODS = {"scratch", "direct", "featurizer", "difference", "fine-tune", "mean", "ridge", "boosted trees"}
+WITH_SOURCE = {
+    *(Choice("fine-tune", frozen) for frozen in (0, 2)),
+    *map(Choice, ("direct", "featurizer", "difference")),
+}
 FULL = Job(1, None)
 
 
@@ -66,7 +70,8 @@ def same_bits(one: Outcome, other: Outcome) -> dict[str, bool]:
 
 def test_every_method_predicts_the_rows_held_out(setting: Setting, outcome: Outcome) -> None:
     assert outcome.held_out.tolist() == np.flatnonzero(setting.folds() == 1).tolist()
-    assert set(outcome.predictions) == set(outcome.seconds) == METHODS
+    assert set(outcome.predictions) == {*METHODS, TRANSFER}
+    assert set(outcome.seconds) == METHODS
     assert outcome.trained_on == len(setting.target) - len(outcome.held_out)
     for predicted in outcome.predictions.values():
         assert predicted.shape == outcome.held_out.shape
@@ -91,14 +96,14 @@ def test_training_values_do(setting: Setting, outcome: Outcome) -> None:
     assert same_bits(changed, outcome) == {method: method == "direct" for method in METHODS}
 
 
-def test_a_smaller_size_compares_fine_tuning_and_scratch_on_a_part_of_the_training_rows(
+def test_a_smaller_size_compares_transfer_and_scratch_on_a_part_of_the_training_rows(
     setting: Setting, outcome: Outcome
 ) -> None:
     smaller = run_job(setting, Job(1, 30))
     assert smaller.trained_on == 30
     assert smaller.held_out.tolist() == outcome.held_out.tolist()
-    assert set(smaller.predictions) == {"scratch", "fine-tune"}
-    assert set(smaller.inner) == {Choice("fine-tune", 0), Choice("fine-tune", 2)}
+    assert set(smaller.predictions) == {"scratch", TRANSFER}
+    assert set(smaller.inner) == WITH_SOURCE
 
 
 def test_a_smaller_size_uses_no_row_but_its_own(setting: Setting) -> None:
@@ -108,7 +113,7 @@ def test_a_smaller_size_uses_no_row_but_its_own(setting: Setting) -> None:
     plain, changed = (
         run_job(s, Job(1, 30)) for s in (setting, replace(setting, target=other_values(setting.target, others)))
     )
-    for method in ("scratch", "fine-tune"):
+    for method in ("scratch", TRANSFER):
         assert plain.predictions[method].tobytes() == changed.predictions[method].tobytes()
     assert plain.inner == changed.inner
 
@@ -127,23 +132,19 @@ def test_a_size_is_drawn_as_often_as_there_are_rows_for_it(setting: Setting) -> 
     assert [(job.size, job.draw) for job in jobs[::3]] == [(None, 0), (60, 0), (30, 0), (30, 1)]
 
 
-def test_the_number_of_frozen_layers_is_the_one_with_the_least_inner_error(outcome: Outcome) -> None:
-    assert set(outcome.inner) == {
-        Choice("fine-tune", 0),
-        Choice("fine-tune", 2),
-        Choice("scratch"),
-        Choice("direct"),
-        Choice("featurizer"),
-    }
-    tuned = {choice: error for choice, error in outcome.inner.items() if choice.method == "fine-tune"}
-    assert outcome.chosen == min(tuned, key=lambda choice: tuned[choice]).frozen
+def test_transfer_is_what_has_the_least_inner_error_of_all_that_use_the_source(outcome: Outcome) -> None:
+    assert set(outcome.inner) == {*WITH_SOURCE, Choice("scratch")}
+    assert outcome.chosen == min(WITH_SOURCE, key=lambda choice: outcome.inner[choice])
+    np.testing.assert_array_equal(outcome.predictions[TRANSFER], outcome.predictions[outcome.chosen.method])
 
 
 def test_what_is_predicted_for_fine_tuning_is_the_fit_of_the_choice_on_the_training_rows(
     setting: Setting, outcome: Outcome, source: Fitted
 ) -> None:
     training = setting.target.take(np.flatnonzero(setting.folds() != 1))
-    model = fit_choice(Choice("fine-tune", outcome.chosen), source, training, setting.transfer, seed=1)
+    tuned = [choice for choice in WITH_SOURCE if choice.method == "fine-tune"]
+    best = min(tuned, key=lambda choice: outcome.inner[choice])
+    model = fit_choice(best, source, training, setting.transfer, seed=1)
     predicted = model.predict(setting.target.take(outcome.held_out))
     np.testing.assert_array_equal(predicted, outcome.predictions["fine-tune"])
 
@@ -242,7 +243,8 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     assert metrics["unit"] == "kJ/mol"
     assert metrics["rows"] == {"all": 120, "not in source": 80}
     assert [point["size"] for point in metrics["learning_curve"]] == [30, 60]  # 1000 rows there are not
-    assert set(metrics["methods"]) == set(json.loads(files["seconds_per_fit.json"])) == METHODS
+    assert set(json.loads(files["seconds_per_fit.json"])) == METHODS
+    assert set(metrics["methods"]) == {*METHODS, TRANSFER}
 
     table = from_parquet(files["predictions.parquet"])
     assert table["record"].tolist() == target.records.tolist()

@@ -15,8 +15,14 @@ ROWS, FOLDS = 60, 3
 FOLD = np.arange(ROWS) % FOLDS
 IN_SOURCE = np.arange(ROWS) % 4 == 0
 # How far the predictions are off, in the source and not in it, by number of training rows; None is all of them.
-MISSES = {10: {"scratch": (8.0, 16.0), "fine-tune": (2.0, 4.0)}, 20: {"scratch": (4.0, 8.0), "fine-tune": (2.0, 4.0)}}
-FULL = {"scratch": (2.0, 3.0), "direct": (9.0, 9.0), "featurizer": (3.0, 3.0), "fine-tune": (1.0, 2.0)}
+MISSES = {10: {"scratch": (8.0, 16.0), "transfer": (2.0, 4.0)}, 20: {"scratch": (4.0, 8.0), "transfer": (2.0, 4.0)}}
+FULL = {
+    "scratch": (2.0, 3.0),
+    "direct": (9.0, 9.0),
+    "featurizer": (3.0, 3.0),
+    "fine-tune": (1.0, 2.0),
+    "transfer": (1.0, 2.0),
+}
 BASELINES = {"mean": (100.0, 100.0), "ridge": (4.0, 5.0), "boosted trees": (5.0, 4.0)}
 INNER = {Choice("fine-tune", 0): 3.0, Choice("fine-tune", 2): 1.5, Choice("scratch"): 2.0}
 
@@ -41,7 +47,9 @@ def outcome(target: Table, fold: int, size: int | None, misses: dict[str, tuple[
     }
     trained_on = ROWS - len(held_out) if size is None else size
     inner = {choice: mae + fold for choice, mae in INNER.items()}
-    return Outcome(Job(fold, size), trained_on, held_out, predictions, inner, 2, dict.fromkeys(misses, 1.0))
+    return Outcome(
+        Job(fold, size), trained_on, held_out, predictions, inner, Choice("fine-tune", 2), dict.fromkeys(misses, 1.0)
+    )
 
 
 @pytest.fixture
@@ -75,15 +83,15 @@ def test_the_metrics_have_these_parts(target: Table, outcomes: list[Outcome]) ->
     assert metrics["rows"] == {"all": 60, "not in source": 45}
     assert set(metrics["methods"]) == set(FULL) | set(BASELINES)
     assert all(set(m) == {"mae", "median", "rmse", "r2", "mae_per_fold"} for m in metrics["methods"].values())
-    assert set(metrics["differences"]) == {DIFFERENCE} == {"fine-tune - scratch"}
+    assert set(metrics["differences"]) == {DIFFERENCE} == {"transfer - scratch"}
     assert set(metrics["differences"][DIFFERENCE]) == {"mean", "low", "high"}
     assert set(metrics["not in source"]) == {"methods", "differences"}
     assert set(metrics["not in source"]["methods"]) == set(metrics["methods"])
     assert {name for point in metrics["learning_curve"] for name in point} == {
         "size",
-        "fine-tune",
+        "transfer",
         "scratch",
-        "frozen",
+        "chosen",
         "difference",
         "difference not in source",
         "scratch needs",
@@ -117,9 +125,9 @@ def test_the_learning_curve_goes_from_the_smallest_size_to_all_rows(target: Tabl
     curve = summarise(outcomes, target, IN_SOURCE, seed=0)["learning_curve"]
     assert [point["size"] for point in curve] == [10, 20, 40]
     assert [point["scratch"]["mae"] for point in curve] == pytest.approx([14, 7, 2.75])
-    assert [point["fine-tune"]["mae"] for point in curve] == pytest.approx([3.5, 3.5, 1.75])
-    assert [point["frozen"] for point in curve] == [[2, 2, 2]] * 3
-    assert curve[0]["fine-tune"]["mae_per_fold"] == pytest.approx([3.5] * 3)
+    assert [point["transfer"]["mae"] for point in curve] == pytest.approx([3.5, 3.5, 1.75])
+    assert [point["chosen"] for point in curve] == [["fine-tune, 2 frozen"] * 3] * 3
+    assert curve[0]["transfer"]["mae_per_fold"] == pytest.approx([3.5] * 3)
 
 
 def test_what_scratch_needs_is_read_off_its_own_curve(target: Table, outcomes: list[Outcome]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,3 +56,31 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(make: Callab
     one, again, other = (pretrain_network(make(60, 0), SMALL, plan, "kJ/mol") for plan in plans)
     assert one == again
     assert one["weights.safetensors"] != other["weights.safetensors"]
+
+
+def related(table: Table, *, first: int = 0) -> Table:
+    """Return another table: the same rows from one on, under other names, with half of what they had and a shift."""
+    part = table.take(np.arange(first, len(table)))
+    return replace(part, values=0.5 * part.values + 7, records=part.records + " of another")
+
+
+def test_the_trunk_learns_from_other_tables_too(make: Callable[..., Table]) -> None:
+    plan = QUICK.model_copy(update={"epochs": 30, "sums": 0, "patience": 30})
+    wider = Residual(kind="residual", width=32, blocks=1)
+    unseen, maes = make(300, 99), []
+    for others in ([], [related(make(1500, 1))]):
+        files = pretrain_network(make(150, 0), wider, plan, "kJ/mol", others)
+        maes.append(mae(Fitted.from_files(files["weights.safetensors"], files["model.json"]), unseen))
+    assert maes[1] < 0.8 * maes[0]
+
+
+def test_what_validates_is_not_learnt_from_another_table_either(make: Callable[..., Table]) -> None:
+    table = make(100, 0)
+    files = pretrain_network(table, SMALL, QUICK, "kJ/mol", [related(table, first=10), make(30, 5)])
+    history = json.loads(files["history.json"])
+    aside = np.random.default_rng(QUICK.seed).permutation(100)[:20]
+    assert history["auxiliary_rows"] == [90 - int(np.sum(aside >= 10)), 30]
+    told = {*table.keys, *make(30, 5).keys}
+    assert from_parquet(files["keys.parquet"])["key"].tolist() == sorted(told)
+    model = Fitted.from_files(files["weights.safetensors"], files["model.json"])
+    np.testing.assert_allclose(mae(model, table.take(aside)), history["validation_mae"], rtol=1e-4)

@@ -13,7 +13,10 @@ from tasks.learn.fitted import Fitted
 from tasks.learn.transfer import Choice, direct, featurizer, fine_tune, fit_choice, scratch
 from tasks.recipe import Transfer
 
-METHODS = [Choice("scratch"), Choice("direct"), Choice("featurizer"), *(Choice("fine-tune", k) for k in (0, 2, 3))]
+METHODS = [
+    *map(Choice, ("scratch", "direct", "featurizer", "difference")),
+    *(Choice("fine-tune", frozen) for frozen in (0, 2, 3)),
+]
 EACH = pytest.mark.parametrize("choice", METHODS, ids=lambda choice: f"{choice.method}-{choice.frozen}")
 
 

@@ -40,7 +40,8 @@ def _make_comparison(scales: dict[int | None, tuple[float, float]] = SCALES) -> 
     for size, (tuned, scratch) in scales.items():
         for number in range(FOLDS):
             held_out = np.flatnonzero(fold == number)
-            errors = {"scratch": scratch, **(OTHERS if size is None else {}), "fine-tune": tuned}
+            full = {**OTHERS, "fine-tune": tuned} if size is None else {}
+            errors = {"scratch": scratch, **full, "transfer": tuned}
             outcomes.append(
                 Outcome(
                     Job(number, size),
@@ -48,7 +49,7 @@ def _make_comparison(scales: dict[int | None, tuple[float, float]] = SCALES) -> 
                     held_out,
                     {name: predict(scale, held_out) for name, scale in errors.items()},
                     {Choice("fine-tune", 2): tuned, Choice("scratch"): scratch},
-                    2,
+                    Choice("fine-tune", 2),
                     dict.fromkeys(errors, 1.0),
                 )
             )

@@ -34,7 +34,7 @@ REPORT = {
     "tables": {"QM9": 600},
     "elements": ["C", "F", "H", "N", "O"],
 }
-HISTORY = {"unit": "kJ/mol", "training_rows": 1140, "validation_rows": 60, "validation_mae": 11.2}
+HISTORY = {"unit": "kJ/mol", "training_rows": 1140, "validation_rows": 60, "validation_mae": 11.2, "auxiliary_rows": []}
 
 
 class Stored(NamedTuple):
@@ -103,7 +103,7 @@ def test_metrics_are_the_comparisons_and_the_seconds(store: Store, stored: Store
     assert metrics["unit"] == "kJ/mol"
     for errors in metrics["methods"].values():
         assert {"mae", "median", "rmse", "r2", "mae_per_fold"} <= set(errors)
-    assert set(metrics["differences"]["fine-tune - scratch"]) == {"mean", "low", "high"}
+    assert set(metrics["differences"]["transfer - scratch"]) == {"mean", "low", "high"}
     assert [point["size"] for point in metrics["learning_curve"]] == [50, 100, 200, 480]
     assert metrics["seconds"] == {
         "fetch source": 1,

@@ -43,7 +43,13 @@ def facts(compared: Any, recipe: Recipe) -> Facts:
         metrics=compared.metrics,
         predictions=compared.predictions,
         reports=REPORTS,
-        history={"unit": "kJ/mol", "training_rows": 1140, "validation_rows": 60, "validation_mae": 11.2},
+        history={
+            "unit": "kJ/mol",
+            "training_rows": 1140,
+            "validation_rows": 60,
+            "validation_mae": 11.2,
+            "auxiliary_rows": [],
+        },
         elements=("C", "F", "H", "N", "O"),
         model=Model(next(names)),
         comparison=Comparison(next(names)),
@@ -99,7 +105,7 @@ def test_licences_citations_and_fingerprints_are_there(facts: Facts) -> None:
     card = write_card(facts, PICTURES)
     for words in ("CC0", "doi:10.1038/sdata.2014.22", "ATcT", "CRC Handbook", "NIST Chemistry WebBook", "MIT licence"):
         assert words in card
-    for handle in (facts.model, facts.comparison, *vars(facts.lineage).values()):
+    for handle in (facts.model, facts.comparison, facts.lineage.checkpoint, facts.lineage.target_features):
         assert f"`{handle}`" in card
 
 

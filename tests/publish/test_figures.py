@@ -48,16 +48,16 @@ def test_figures_are_large_enough_for_a_readme(compared: Any, recipe: Recipe) ->
 
 def test_extreme_values_do_not_squash_the_others_and_are_counted(compared: Any, recipe: Recipe) -> None:
     rows = compared.predictions
-    low, high = figures._frame(rows[["value", "fine-tune", "scratch"]].to_numpy())
+    low, high = figures._frame(rows[["value", "transfer", "scratch"]].to_numpy())
     assert -1200 < low < -600
     assert 300 < high < 800
     beyond = {
         method: int((~rows[["value", method]].apply(lambda column: column.between(low, high))).any(axis=1).sum())
-        for method in ("fine-tune", "scratch")
+        for method in ("transfer", "scratch")
     }
-    assert 4 <= beyond["fine-tune"] < 30
+    assert 4 <= beyond["transfer"] < 30
     caption = parity(rows, compared.metrics, recipe.property).caption
-    assert f"(fine-tune {beyond['fine-tune']}, scratch {beyond['scratch']})" in caption
+    assert f"(transfer {beyond['transfer']}, scratch {beyond['scratch']})" in caption
 
 
 def test_both_kinds_of_molecules_are_drawn(compared: Any, recipe: Recipe) -> None:

@@ -16,7 +16,7 @@ def point(errors: tuple[float, float], difference: tuple[float, float, float], n
     """Return a point of a learning curve at 100 measurements."""
     return {
         "size": 100,
-        "fine-tune": {"mae": errors[0]},
+        "transfer": {"mae": errors[0]},
         "scratch": {"mae": errors[1]},
         "difference": dict(zip(("mean", "low", "high"), difference, strict=True)),
         "scratch needs": needs,
@@ -30,7 +30,7 @@ def ascii_minus(said: str) -> str:
 def test_where_transfer_helps_it_says_what_it_is_worth() -> None:
     won = point((59.2, 69.1), (-9.9, -13.2, -7.1), 171.4)
     assert ascii_minus(worth(METRICS, won)) == (
-        "With 100 measurements fine-tuning errs by 59 kJ/mol, training from scratch by 69: "
+        "With 100 measurements transfer errs by 59 kJ/mol, training from scratch by 69: "
         "a difference of -10 (95 % interval -13 to -7). "
         "Scratch needs 171 measurements, 1.7 times as many, to be as good."
     )
@@ -54,7 +54,7 @@ def test_where_the_interval_contains_zero_it_takes_no_side(interval: tuple[float
 def test_where_transfer_loses_it_says_so() -> None:
     said = worth(METRICS, point((69.1, 59.2), (9.9, 7.1, 13.2), 50.0))
     assert said == (
-        "With 100 measurements fine-tuning loses: it errs by 69 kJ/mol, training from scratch by 59, "
+        "With 100 measurements transfer loses: it errs by 69 kJ/mol, training from scratch by 59, "
         "a difference of 10 (95 % interval 7 to 13)."
     )
 
@@ -105,7 +105,7 @@ def test_rivals_that_err_by_less_are_named(compared: Any) -> None:
 def test_a_loss_on_unseen_molecules_is_told(compared: Any, make_comparison: Callable[..., Any]) -> None:
     assert unseen(compared.metrics).startswith("On the ")
     assert "loses" not in unseen(compared.metrics)
-    assert "fine-tuning loses" in unseen(make_comparison({50: (60, 50), None: (50, 30)}).metrics)
+    assert "transfer loses" in unseen(make_comparison({50: (60, 50), None: (50, 30)}).metrics)
 
 
 def test_all_sentences_are_sentences(compared: Any) -> None:

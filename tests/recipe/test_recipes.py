@@ -164,7 +164,7 @@ def test_a_dumped_recipe_loads_again_to_the_same_recipe(tmp_path: Path, network:
         ("network.kind", "transformer", "network: Input tag 'transformer' found using 'kind' does not match any of"),
         ("network.kind", MISSING, "network: Unable to extract tag using discriminator 'kind'"),
         ("source.data.database", "pubchem", "source.data: Input tag 'pubchem' found using 'database'"),
-        ("source.rules.of", "compositions", "the file: Value error, source.rules.of and target.rules.of"),
+        ("source.rules.of", "compositions", "the file: Value error, rules.of must be the same"),
         ("features", {"kind": "fractions"}, "the file: Value error, features of kinds fractions and statistics belong"),
         (
             "features",

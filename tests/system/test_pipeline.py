@@ -18,7 +18,7 @@ from tasks.publish.words import number
 
 Places = Callable[[str], Place]
 
-METHODS = {"scratch", "direct", "featurizer", "fine-tune", "mean", "ridge", "boosted trees"}
+METHODS = {"scratch", "direct", "featurizer", "difference", "fine-tune", "transfer", "mean", "ridge", "boosted trees"}
 BEFORE = {"raw": 2, "snapshots": 2, "features": 2, "checkpoints": 1}  # objects up to the pretraining
 ALL = {**BEFORE, "comparisons": 1, "models": 1, "bundles": 1}
 LATEST = "bundles/cheap/latest.json"
@@ -156,7 +156,7 @@ def test_the_metrics_of_a_bundle_keep_the_contract(finished: Outcome) -> None:
         assert 0 < method["mae"] <= method["rmse"]
         assert method["r2"] < 1
         assert len(method["mae_per_fold"]) == 2
-    difference = found["differences"]["fine-tune - scratch"]
+    difference = found["differences"]["transfer - scratch"]
     assert difference["low"] <= difference["mean"] <= difference["high"]
     assert [point["size"] for point in found["learning_curve"]] == [50, 982]
     assert found["seconds"]["pretrain"] > 0
