@@ -41,7 +41,7 @@ def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: s
     epochs = train(
         model.networks[0],
         (torch.from_numpy(learnt.features), model.remainder(learnt)),
-        Schedule(plan.epochs, plan.batch, plan.rate, plan.decay, plan.seed, plan.patience),
+        Schedule(plan.epochs, plan.batch, plan.rate, plan.decay, plan.seed, plan.patience, plan.average),
         (torch.from_numpy(validation.features), model.remainder(validation)),
         watch,
     )

@@ -55,3 +55,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(make: Callab
     one, again, other = (pretrain_network(make(60, 0), SMALL, plan, "kJ/mol") for plan in plans)
     assert one == again
     assert one["weights.safetensors"] != other["weights.safetensors"]
+
+
+def test_a_plan_that_averages_keeps_the_averaged_weights(make: Callable[..., Table]) -> None:
+    table = make(60, 0)
+    plans = (QUICK, QUICK.model_copy(update={"average": 0.9}))
+    plain, averaged = (pretrain_network(table, SMALL, plan, "kJ/mol") for plan in plans)
+    assert plain["weights.safetensors"] != averaged["weights.safetensors"]
+    losses = [[epoch["loss"] for epoch in json.loads(files["history.json"])["epochs"]] for files in (plain, averaged)]
+    assert losses[0] == losses[1]
