@@ -128,6 +128,23 @@ class ResidualNetwork(LayeredNetwork):
         nn.init.zeros_(self.direct.weight)
 
 
+class Dropout(nn.Dropout):
+    """Dropout that draws four units' fates, 16 bits each, at a time.
+
+    On a processor PyTorch draws them one by one on one core, which took a fifth of ElemNet's time. The probability is
+    rounded to a multiple of 2**-16, and what is kept is scaled by the rounded one.
+    """
+
+    def forward(self, units: Tensor) -> Tensor:
+        """Map units of any shape to units of that shape."""
+        if not self.training or units.device.type != "cpu":
+            return super().forward(units)
+        kept = round((1 - self.p) * 2**16)
+        draws = torch.empty(-(-units.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        fates = draws.view(torch.int16)[: units.numel()].view(units.shape)
+        return units * ((fates < kept - 2**15).to(units.dtype) * (2**16 / kept))
+
+
 class ElemNetNetwork(LayeredNetwork):
     """ElemNet: 16 hidden layers with ReLU, dropout after four groups of them, and a linear output.
 
@@ -139,8 +156,8 @@ class ElemNetNetwork(LayeredNetwork):
         sizes = (inputs, *ELEMNET)
         self.trunk = nn.ModuleList()
         for layer, (before, after) in enumerate(pairwise(sizes), start=1):
-            dropout = [nn.Dropout(1 - ELEMNET_KEEP[layer])] if layer in ELEMNET_KEEP else []
-            self.trunk.append(nn.Sequential(nn.Linear(before, after), nn.ReLU(), *dropout))
+            dropout = [Dropout(1 - ELEMNET_KEEP[layer])] if layer in ELEMNET_KEEP else []
+            self.trunk.append(nn.Sequential(nn.Linear(before, after), nn.ReLU(inplace=True), *dropout))
         self.deep = nn.Linear(ELEMNET[-1], 1)
 
 

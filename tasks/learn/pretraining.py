@@ -49,7 +49,7 @@ def pretrain_network(
     epochs = train(
         MultitaskNetwork(model.networks[0], len(others)) if others else model.networks[0],
         together(rows) if others else rows[0],
-        Schedule(plan.epochs, plan.batch, plan.rate, plan.decay, plan.seed, plan.patience),
+        Schedule(plan.epochs, plan.batch, plan.rate, plan.decay, plan.seed, plan.patience, plan.average),
         together(aside) if others else aside[0],
         watch,
     )

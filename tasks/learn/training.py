@@ -1,22 +1,26 @@
 """The training loop: tensors in memory, one-cycle schedule, early stopping, the same bits for the same seed."""
 
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tasks.learn.networks import LayeredNetwork
 
-LARGE = 256  # rows of a batch from which bfloat16 and several threads pay; below, they cost more than they save
+LARGE = 256  # rows of a batch from which bfloat16, several threads and a GPU pay; below, they cost more than they save
 BEND = 0.1  # where the loss turns from square to linear, in units of the targets' spread
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, how fast and in which order.
+    """How long, how fast and in which order; by default all layers learn alike, and the last weights are the result.
 
     Attributes:
         epochs: passes over the rows.
@@ -25,6 +29,14 @@ class Schedule:
         decay: weight decay of AdamW.
         seed: of the order of the rows and of dropout.
         patience: epochs without a better validation error before it stops; None trains to the end.
+        average: share that a moving average of the weights keeps of itself in each step (A. Tarvainen, H. Valpola,
+            arXiv:1703.01780); the average is what is validated and returned. 0 averages nothing.
+        fall: factor by which the rate falls from the head to the last layer of the trunk, and on from layer to layer
+            (discriminative rates, J. Howard, S. Ruder, arXiv:1801.06146).
+        gradual: whether the head begins alone and the layers join it one by one, the last of the trunk first, each
+            after an equal share of the epochs (gradual unfreezing, the same paper).
+        pull: strength of a decay towards the weights at the start, which replaces the decay towards zero (L2-SP, X. Li
+            et al., arXiv:1802.01483). It is decoupled from the gradients as AdamW's decay is.
     """
 
     epochs: int
@@ -33,6 +45,23 @@ class Schedule:
     decay: float
     seed: int
     patience: int | None = None
+    average: float = 0
+    fall: float = 1
+    gradual: bool = False
+    pull: float = 0
+
+    def frozen(self, epoch: int, layers: int, always: int) -> int:
+        """Return how many of the trunk's layers are frozen in an epoch, of which the first is 1.
+
+        Args:
+            epoch: its number.
+            layers: of the trunk.
+            always: layers that are frozen from the first epoch to the last.
+        """
+        if not self.gradual:
+            return always
+        shares = layers - always + 1  # of the head alone, and of each layer
+        return layers + 1 - math.ceil(epoch * shares / self.epochs)
 
 
 @dataclass(frozen=True)
@@ -60,7 +89,8 @@ def train(
     """Train a network in place; with validation rows it ends with the weights of its best epoch.
 
     AdamW (arXiv:1711.05101) on a one-cycle schedule (arXiv:1708.07120) with the Huber loss. Frozen layers are passed
-    once, before the first step. The matrix products of large batches are done in bfloat16 where the processor has it.
+    once, before the first step. Large batches are for a GPU if there is one, and their matrix products are done in
+    bfloat16 there and where the processor has it.
 
     Args:
         network: with its frozen layers set.
@@ -72,41 +102,129 @@ def train(
     Returns:
         The epochs that were run.
     """
-    features, targets = rows
-    with torch.no_grad():
-        units = network.units(features, 0, network.frozen)
-    batch = min(schedule.batch, len(features))
-    steps = schedule.epochs * math.ceil(len(features) / batch)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=schedule.decay, fused=True)
-    total = max(steps + 1, 6)  # of 5 steps the warm-up would be none, by which the scheduler divides
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.rate, total_steps=total, pct_start=0.2)
-    large = batch >= LARGE
+    large = min(schedule.batch, len(rows[0])) >= LARGE
+    device = torch.device("cuda" if large and torch.cuda.is_available() else "cpu")
+    network.to(device)
+    features, targets = (tensor.to(device) for tensor in rows)
+    aside = (validation[0].to(device), validation[1].to(device)) if validation else None
+    always = network.frozen
+    descent = _Descent(network, schedule, len(features))
+    best = _Best(descent.result)
     epochs: list[Epoch] = []
-    best = _Best(network)
-    with torch.random.fork_rng(devices=[]), _threads(torch.get_num_threads() if large else 1):
-        torch.manual_seed(schedule.seed)
+    with _repeatable(schedule.seed, device), _threads(torch.get_num_threads() if large else 1):
         for number in range(1, schedule.epochs + 1):
-            network.train()
-            missed = torch.zeros(())
-            for chosen in torch.randperm(len(features)).split(batch):
-                with torch.autocast("cpu", torch.bfloat16, enabled=large and bfloat16_is_fast()):
-                    predicted = network(features[chosen], units[chosen])
-                loss = nn.functional.smooth_l1_loss(predicted.float(), targets[chosen], beta=BEND)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                scheduler.step()
-                missed += loss.detach() * len(chosen)
-            error = mean_absolute_error(network, validation) if validation else math.nan
-            epochs.append(Epoch(number, (missed / len(features)).item(), error))
+            frozen = schedule.frozen(number, len(network.trunk), always)
+            if number == 1 or frozen != network.frozen:
+                descent.freeze(frozen)
+                with torch.no_grad():
+                    units = network.units(features, 0, frozen)
+            loss = descent.epoch(features, units, targets)
+            error = mean_absolute_error(descent.result, aside) if aside else math.nan
+            epochs.append(Epoch(number, loss, error))
             watch(epochs[-1])
-            if validation and best.is_past(epochs[-1], schedule.patience):
+            if aside and best.is_past(epochs[-1], schedule.patience):
                 break
-    if validation:
-        best.restore()
-    network.eval()
+    network.load_state_dict(best.weights if aside else descent.result.state_dict())
+    network.freeze(always)
+    network.to("cpu").eval()
     return epochs
+
+
+class _Descent:
+    """Steps down the loss, and what they come to.
+
+    In bfloat16 the gradients are those of a copy of the network with linear layers in bfloat16: the steps are taken in
+    single precision, then the copy follows. It is what autocast does, to the bit, with less to allocate.
+
+    Attributes:
+        result: the network, or the average of what it has been.
+    """
+
+    def __init__(self, network: LayeredNetwork, schedule: Schedule, rows: int) -> None:
+        self.network = network
+        self.schedule = schedule
+        self.batch = min(schedule.batch, rows)
+        self.device = next(network.parameters()).device
+        self.half = self.batch >= LARGE and (self.device.type == "cuda" or bfloat16_is_fast())
+        groups = _groups(network, schedule)
+        decay = 0 if schedule.pull else schedule.decay
+        self.optimizer = torch.optim.AdamW(groups, lr=schedule.rate, weight_decay=decay, fused=True)
+        steps = schedule.epochs * math.ceil(rows / self.batch)
+        total = max(steps + 1, 6)  # of 5 steps the warm-up would be none, by which the scheduler divides
+        peaks = [group["lr"] for group in groups]
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, peaks, total_steps=total, pct_start=0.2)
+        self.starts = [[weight.detach().clone() for weight in group["params"]] for group in groups if schedule.pull]
+        self.result = deepcopy(network) if schedule.average else network
+
+    def freeze(self, layers: int) -> None:
+        """Freeze the first layers, and let the others learn."""
+        self.network.freeze(layers)
+        self.optimizer.zero_grad()  # without a gradient a weight takes no step, and does not decay
+        self.working = _in_bfloat16(self.network) if self.half else self.network
+        self.weights = _learning(self.network)
+        self.copies = _learning(self.working)
+        self.gradients = [torch.empty_like(weight) for weight in self.weights]
+        for weight, gradient in zip(self.weights, self.gradients, strict=True):
+            weight.grad = gradient
+
+    def epoch(self, features: Tensor, units: Tensor, targets: Tensor) -> float:
+        """Take a step for each batch of the rows, in an order drawn anew; return the mean loss.
+
+        Args:
+            features: (n, p).
+            units: (n, w), what the frozen layers make of them.
+            targets: (n,).
+        """
+        self.working.train()
+        missed = torch.zeros((), device=self.device)
+        for chosen in torch.randperm(len(features)).to(self.device).split(self.batch):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                predicted = self.working(features[chosen], units[chosen])
+            loss = nn.functional.smooth_l1_loss(predicted.float(), targets[chosen], beta=BEND)
+            self._step(torch.autograd.grad(loss, self.copies))
+            missed += loss.detach() * len(chosen)
+        return (missed / len(features)).item()
+
+    @torch.no_grad()
+    def _step(self, gradients: Sequence[Tensor]) -> None:
+        """Move the weights by the gradients of the copies."""
+        torch._foreach_copy_(self.gradients, list(gradients))
+        self.optimizer.step()
+        for group, start in zip(self.optimizer.param_groups, self.starts, strict=False):
+            strength = group["lr"] * self.schedule.pull
+            torch._foreach_lerp_(group["params"], start, strength / (1 + strength))  # implicit: it cannot overshoot
+        self.scheduler.step()
+        if self.half:
+            torch._foreach_copy_(self.copies, self.weights)
+        if self.schedule.average:
+            steps = self.scheduler.last_epoch
+            share = min(self.schedule.average, (1 + steps) / (10 + steps))  # the first weights are soon forgotten
+            torch._foreach_lerp_(list(self.result.parameters()), list(self.network.parameters()), 1 - share)
+
+
+def _learning(network: LayeredNetwork) -> list[Tensor]:
+    """Return the weights that are not frozen."""
+    return [weight for weight in network.parameters() if weight.requires_grad]
+
+
+def _groups(network: LayeredNetwork, schedule: Schedule) -> list[dict[str, Any]]:
+    """Return the weights that learn, in a group for each peak learning rate."""
+    above: dict[Tensor, int] = {
+        weight: len(network.trunk) - place for place, layer in enumerate(network.trunk) for weight in layer.parameters()
+    }
+    groups: dict[float, list[Tensor]] = defaultdict(list)
+    for weight in _learning(network):
+        groups[schedule.rate / schedule.fall ** above.get(weight, 0)].append(weight)
+    return [{"params": weights, "lr": rate} for rate, weights in groups.items()]
+
+
+def _in_bfloat16(network: LayeredNetwork) -> LayeredNetwork:
+    """Return a copy whose linear layers are in bfloat16; normalisation stays in single precision."""
+    copy = deepcopy(network)
+    for module in copy.modules():
+        if isinstance(module, nn.Linear):
+            module.to(torch.bfloat16)
+    return copy
 
 
 class _Best:
@@ -124,10 +242,6 @@ class _Best:
             self.error, self.number = epoch.error, epoch.number
             self.weights = {name: value.clone() for name, value in self.network.state_dict().items()}
         return patience is not None and epoch.number - self.number >= patience
-
-    def restore(self) -> None:
-        """Put the best weights back."""
-        self.network.load_state_dict(self.weights)
 
 
 def predict(network: LayeredNetwork, features: Tensor) -> Tensor:
@@ -165,3 +279,19 @@ def _threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _repeatable(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed what is random inside the `with` block and, on a GPU, do without what sums in no fixed order."""
+    gpu = device.type == "cuda"
+    before = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
+        torch.manual_seed(seed)
+        if gpu:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first product
+        torch.use_deterministic_algorithms(before or gpu)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)

@@ -200,6 +200,13 @@ class Pretraining(Section):
     )
     validation: float = Field(gt=0, lt=0.5, description="Fraction of the molecules kept aside to stop early.")
     patience: PositiveInt = Field(description="Epochs without improvement on the validation rows before it stops.")
+    average: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="Share that a moving average of the weights keeps of itself in each step, such as 0.99; the "
+        "average is what is validated and kept. If 0, the weights are kept as they are.",
+    )
     seed: int = Field(ge=0, description="Seed of the weights, the split and the order of the rows.")
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tasks.learn.networks import ElemNetNetwork, LayeredNetwork, ResidualBlock, ResidualNetwork, build
+from tasks.learn.networks import Dropout, ElemNetNetwork, LayeredNetwork, ResidualBlock, ResidualNetwork, build
 from tasks.learn.training import Schedule, train
 from tasks.recipe import ElemNet, Network, Residual
 
@@ -50,6 +50,35 @@ def test_elemnet_has_the_published_layers() -> None:
 def test_elemnet_keeps_units_with_the_published_probabilities_after_its_four_groups() -> None:
     kept = {layer: round(1 - dropped, 9) for layer, dropped in dropouts(build(ELEMNET, INPUTS, seed=0)).items()}
     assert kept == {4: 0.8, 7: 0.9, 10: 0.7, 13: 0.8}
+
+
+@pytest.mark.parametrize("drop", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+def test_dropout_drops_as_many_units_as_it_should_independently_and_scales_the_others(
+    drop: float, precision: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    units = torch.ones(999, 401, dtype=precision, requires_grad=True)  # an odd number of units
+    passed = Dropout(drop)(units)
+    assert passed.dtype == precision
+    zero = (passed == 0).float()
+    torch.testing.assert_close(zero.mean().item(), drop, atol=0.003, rtol=0)
+    assert passed[passed != 0].unique().tolist() == pytest.approx([1 / (1 - drop)], rel=0.004)
+    flat = zero.flatten() - zero.mean()
+    for lag in (1, 2, 3, 4, 401):  # four fates come from one draw
+        assert abs((flat[lag:] * flat[:-lag]).mean().item()) < 0.002
+    passed.sum().backward()
+    assert torch.equal(units.grad, passed.detach())
+
+
+def test_dropout_is_off_at_prediction_and_follows_the_seed_in_training() -> None:
+    units, layer = torch.randn(7, 5), Dropout(0.5)
+    torch.manual_seed(1)
+    first = layer(units)
+    torch.manual_seed(1)
+    assert torch.equal(layer(units), first)
+    assert not torch.equal(layer(units), first)
+    assert torch.equal(layer.eval()(units), units)
 
 
 @pytest.mark.parametrize(("network", "layers"), [(RESIDUAL, 4), (ELEMNET, 16)])

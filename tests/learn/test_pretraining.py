@@ -84,3 +84,12 @@ def test_what_validates_is_not_learnt_from_another_table_either(make: Callable[.
     assert from_parquet(files["keys.parquet"])["key"].tolist() == sorted(told)
     model = Fitted.from_files(files["weights.safetensors"], files["model.json"])
     np.testing.assert_allclose(mae(model, table.take(aside)), history["validation_mae"], rtol=1e-4)
+
+
+def test_a_plan_that_averages_keeps_the_averaged_weights(make: Callable[..., Table]) -> None:
+    table = make(60, 0)
+    plans = (QUICK, QUICK.model_copy(update={"average": 0.9}))
+    plain, averaged = (pretrain_network(table, SMALL, plan, "kJ/mol") for plan in plans)
+    assert plain["weights.safetensors"] != averaged["weights.safetensors"]
+    losses = [[epoch["loss"] for epoch in json.loads(files["history.json"])["epochs"]] for files in (plain, averaged)]
+    assert losses[0] == losses[1]

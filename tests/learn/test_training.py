@@ -2,6 +2,9 @@
 
 import copy
 import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -187,3 +190,185 @@ def test_predictions_of_many_rows_are_those_of_their_parts() -> None:
 def test_whether_bfloat16_is_fast_is_a_plain_yes_or_no() -> None:
     capabilities = torch.cpu.get_capabilities()
     assert bfloat16_is_fast() is any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+
+
+def start_of_transfer() -> LayeredNetwork:
+    """A network that has learnt something."""
+    network = build(RESIDUAL, 5, seed=0)
+    train(network, rows(32, seed=9), SHORT)
+    return network
+
+
+def moved(before: LayeredNetwork, after: LayeredNetwork) -> list[float]:
+    """How far each layer of the trunk, then the head's, is from where it was, per weight."""
+    pairs = zip((*before.trunk, before.deep), (*after.trunk, after.deep), strict=True)
+    both = [
+        (nn.utils.parameters_to_vector(one.parameters()), nn.utils.parameters_to_vector(other.parameters()))
+        for one, other in pairs
+    ]
+    return [(one - other).abs().mean().item() for one, other in both]
+
+
+def fine_tuned(schedule: Schedule, frozen: int = 0) -> tuple[LayeredNetwork, LayeredNetwork]:
+    """A network before and after it was trained on other rows."""
+    before, after = start_of_transfer(), start_of_transfer()
+    after.freeze(frozen)
+    train(after, rows(48, seed=1), schedule)
+    return before, after
+
+
+@pytest.mark.parametrize(("batch", "count"), [(8, 32), (LARGE, 2 * LARGE)], ids=["small batches", "large batches"])
+def test_the_averaged_weights_are_those_of_the_paper_and_are_what_is_returned(batch: int, count: int) -> None:
+    network, plain = (build(RESIDUAL, 5, seed=0) for _ in range(2))
+    steps = count // batch
+    lengthy = Schedule(epochs=steps, batch=count, rate=0.01, decay=0, seed=0)  # a step each, to look at them all
+    mean, seen = copy.deepcopy(plain.state_dict()), 0
+
+    def watch(epoch: Epoch) -> None:
+        nonlocal seen
+        seen = epoch.number
+        share = min(0.5, (1 + seen) / (10 + seen))
+        for name, value in plain.state_dict().items():
+            mean[name] = share * mean[name] + (1 - share) * value
+
+    train(plain, rows(count), lengthy, watch=watch)
+    train(network, rows(count), replace(lengthy, average=0.5))
+    assert seen == steps
+    torch.testing.assert_close(network.state_dict(), mean, rtol=1e-5, atol=1e-6)
+    assert not same(network.state_dict(), plain.state_dict())
+
+
+def test_the_average_is_what_is_validated() -> None:
+    network = build(RESIDUAL, 5, seed=0)
+    validation = rows(64, seed=1)
+    schedule = Schedule(epochs=30, batch=8, rate=0.01, decay=0, seed=0, average=0.9)
+    epochs = train(network, rows(24), schedule, validation)
+    assert mean_absolute_error(network, validation) == min(epoch.error for epoch in epochs)
+
+
+def test_an_average_is_steadier_than_the_weights_it_is_made_of() -> None:
+    validation = rows(64, seed=1)
+
+    def jumps(average: float) -> float:
+        schedule = Schedule(epochs=40, batch=8, rate=0.02, decay=0, seed=0, average=average)
+        errors = [epoch.error for epoch in train(build(RESIDUAL, 5, seed=0), rows(64), schedule, validation)]
+        return sum(abs(after - before) for before, after in pairwise(errors[5:]))
+
+    assert jumps(0.98) < 0.5 * jumps(0)
+
+
+def test_averaging_does_not_change_what_is_averaged() -> None:
+    losses = [
+        [epoch.loss for epoch in train(build(RESIDUAL, 5, seed=0), rows(24), replace(SHORT, average=average))]
+        for average in (0, 0.9)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_with_discriminative_rates_a_layer_moves_less_the_farther_it_is_from_the_head() -> None:
+    one_step = Schedule(
+        epochs=1, batch=48, rate=0.001, decay=0, seed=0
+    )  # a step of Adam's is the rate, whatever the gradient
+    alike = moved(*fine_tuned(one_step))
+    falling = moved(*fine_tuned(replace(one_step, fall=2.6)))
+    ratios = [less / more for less, more in zip(falling, alike, strict=True)]
+    assert ratios == pytest.approx([2.6**-3, 2.6**-2, 2.6**-1, 1], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "always", "frozen"),
+    [
+        (4, 0, [3, 2, 1, 0]),
+        (8, 0, [3, 3, 2, 2, 1, 1, 0, 0]),
+        (6, 2, [3, 3, 3, 2, 2, 2]),
+        (2, 0, [2, 0]),
+        (3, 3, [3, 3, 3]),
+    ],
+)
+def test_gradual_unfreezing_gives_each_layer_an_equal_share_of_the_epochs(
+    epochs: int, always: int, frozen: list[int]
+) -> None:
+    schedule = Schedule(epochs, 8, 0.01, 0.1, 0, gradual=True)
+    assert [schedule.frozen(number, 3, always) for number in range(1, epochs + 1)] == frozen
+
+
+@pytest.mark.parametrize(("batch", "count"), [(8, 48), (LARGE, 2 * LARGE)], ids=["small batches", "large batches"])
+@pytest.mark.parametrize("network", [RESIDUAL, ELEMNET], ids=["residual", "elemnet"])
+def test_a_layer_has_not_moved_a_bit_before_its_turn(network: Network, batch: int, count: int) -> None:
+    always = 1 if network == RESIDUAL else 13
+    built = build(network, 5, seed=0)
+    built.freeze(always)
+    layers = [copy.deepcopy(layer.state_dict()) for layer in built.trunk]
+    still: list[int] = []
+
+    def watch(_: Epoch) -> None:
+        now = [same(layer.state_dict(), before) for layer, before in zip(built.trunk, layers, strict=True)]
+        assert now == sorted(now, reverse=True)
+        still.append(sum(now))
+
+    turns = len(built.trunk) - always + 1
+    if network == RESIDUAL:
+        nn.init.normal_(built.deep.weight)  # a new head of zeros lets nothing through in the first step
+        layers = [copy.deepcopy(layer.state_dict()) for layer in built.trunk]
+    train(built, rows(count), Schedule(2 * turns, batch, 0.01, 0.5, 0, gradual=True), watch=watch)
+    assert still == [layers for layers in range(len(built.trunk), always - 1, -1) for _ in range(2)]
+    assert built.frozen == always
+
+
+def test_gradual_unfreezing_that_stops_early_leaves_as_many_layers_frozen_as_there_were() -> None:
+    network = build(RESIDUAL, 5, seed=0)
+    network.freeze(1)
+    schedule = Schedule(30, 8, 0.05, 0, 0, patience=1, gradual=True)
+    assert len(train(network, rows(24), schedule, rows(24, seed=1))) < 30
+    assert network.frozen == 1
+
+
+def test_a_huge_pull_keeps_the_weights_where_they_started_and_a_small_one_near() -> None:
+    schedule = Schedule(epochs=20, batch=8, rate=0.003, decay=0.01, seed=0)
+    free, near, held = (sum(moved(*fine_tuned(replace(schedule, pull=pull)))) for pull in (0, 10, 1e12))
+    assert held < 1e-4 * free
+    assert held < near < 0.9 * free
+
+
+def test_a_pull_replaces_the_decay_towards_zero() -> None:
+    schedule = Schedule(epochs=2, batch=8, rate=0.003, decay=0.01, seed=0, pull=1)
+    ends = [fine_tuned(replace(schedule, decay=decay))[1].state_dict() for decay in (0, 0.5)]
+    assert same(*ends)
+
+
+@pytest.mark.parametrize("variant", [{"average": 0.9}, {"fall": 2.6}, {"gradual": True}, {"pull": 1.0}], ids=str)
+@pytest.mark.parametrize(("batch", "count"), [(8, 48), (LARGE, LARGE + 9)], ids=["small batches", "large batches"])
+def test_whatever_the_variant_frozen_layers_keep_their_bits_and_a_seed_repeats(
+    variant: dict[str, Any], batch: int, count: int
+) -> None:
+    schedule = Schedule(epochs=4, batch=batch, rate=0.01, decay=0.5, seed=3, **variant)
+    ends = []
+    for _ in range(2):
+        network = start_of_transfer()
+        network.freeze(2)
+        train(network, rows(count), schedule)
+        ends.append(network)
+    before = start_of_transfer()
+    assert same(ends[0].state_dict(), ends[1].state_dict())
+    assert same(ends[0].trunk[:2].state_dict(), before.trunk[:2].state_dict())
+    assert not same(ends[0].trunk[2].state_dict(), before.trunk[2].state_dict())
+
+
+def test_in_bfloat16_it_comes_to_the_bits_of_autocast() -> None:
+    if not bfloat16_is_fast():
+        pytest.skip("the processor has no bfloat16")
+    ours, theirs = (build(RESIDUAL, 5, seed=0) for _ in range(2))
+    features, targets = rows(LARGE)
+    train(ours, (features, targets), Schedule(6, LARGE, 0.003, 0.01, 5))
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=0.003, weight_decay=0.01, fused=True)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.003, total_steps=7, pct_start=0.2)
+    torch.manual_seed(5)
+    for _ in range(6):
+        chosen = torch.randperm(LARGE)
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = theirs.train()(features[chosen])
+        optimizer.zero_grad()
+        nn.functional.smooth_l1_loss(predicted.float(), targets[chosen], beta=BEND).backward()
+        optimizer.step()
+        scheduler.step()
+    assert same(ours.state_dict(), theirs.state_dict())

@@ -1,0 +1,168 @@
+"""Pretraining of ElemNet beside its matrix products alone, a loop as people write it, and scikit-learn's.
+
+`pretrain-fraction-of-matmul` says how much of the time the processor multiplies matrices. The peer does the products of
+a training step and nothing else, for as many batches: of each of ElemNet's layers the forward product, the gradient of
+the weights and, but for the first layer, the gradient of the input; by `torch.mm` into outputs allocated before, in the
+precision in which we train (bfloat16 where the processor has it) and with as many threads. Ours is `train` from its
+call to its return: the same products, and the order of the rows, biases, activations, dropout, loss, conversions, the
+optimiser's steps and its beginnings.
+
+All of them have the same layers and batches and both cores, and pass the rows of OQMD's formation energies once.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import Contest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tasks.featurize.fractions import fraction_rows
+from tasks.formulas import amounts
+from tasks.learn.networks import ELEMNET, ELEMNET_KEEP, build
+from tasks.learn.training import Schedule, bfloat16_is_fast, predict, train
+from tasks.recipe import ElemNet
+from tasks.recipe.schema import ELEMNET_ELEMENTS
+
+BATCH, RATE = 1024, 3e-4
+SIZES = (len(ELEMNET_ELEMENTS), *ELEMNET, 1)
+Rows = tuple[Tensor, Tensor]
+Model = Callable[[Tensor], Tensor]
+
+
+@cache
+def table(folder: Path) -> Rows:
+    """Fractions and standardised formation energies of OQMD, in an order of their own."""
+    energies = pd.read_csv(folder / "oqmd" / "formation_energy.csv")
+    energies = energies[energies["value"].abs() < 6]
+    known = set(ELEMNET_ELEMENTS)
+    energies = energies[[set(amounts(formula)) <= known for formula in energies["formula"]]].sample(
+        frac=1, random_state=0
+    )
+    features = fraction_rows(energies["formula"].tolist(), elements=ELEMNET_ELEMENTS).astype(np.float32)
+    values = energies["value"].to_numpy(np.float32)
+    return torch.from_numpy(features), torch.from_numpy((values - values.mean()) / values.std())
+
+
+@pytest.fixture
+def data(shared_data: Path) -> Rows:
+    return table(shared_data)
+
+
+def ours(data: Rows, batch: Sequence[int]) -> Model:
+    network = build(ElemNet(kind="elemnet"), SIZES[0], seed=0)
+    features, targets = data
+    chosen = slice(batch[0], batch[-1] + 1)
+    train(network, (features[chosen], targets[chosen]), Schedule(1, BATCH, RATE, 1e-4, seed=0))
+    return partial(predict, network)
+
+
+class Products:
+    """The matrix products of training steps, on numbers of no meaning."""
+
+    def __init__(self) -> None:
+        half = torch.bfloat16 if bfloat16_is_fast() else torch.float32
+        self.products: list[tuple[Tensor, Tensor, Tensor]] = []
+        for before, after in pairwise(SIZES):
+            units, gradient = torch.randn(BATCH, before).to(half), torch.randn(BATCH, after).to(half)
+            weights = torch.randn(after, before).to(half)
+            self.products.append((units, weights.T, torch.empty(BATCH, after, dtype=half)))
+            self.products.append((gradient.T, units, torch.empty(after, before, dtype=half)))
+            if before != SIZES[0]:
+                self.products.append((gradient, weights, torch.empty(BATCH, before, dtype=half)))
+        self.operations = sum(2 * out.numel() * left.shape[1] for left, _, out in self.products)
+
+    def __call__(self, batch: Sequence[int]) -> None:
+        for _ in range(0, len(batch), BATCH):
+            for left, right, out in self.products:
+                torch.mm(left, right, out=out)
+
+
+def dataloader(data: Rows, batch: Sequence[int]) -> Model:
+    """The loop of PyTorch's tutorials."""
+    layers: list[nn.Module] = []
+    for number, (before, after) in enumerate(pairwise(SIZES[:-1]), start=1):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+        if number in ELEMNET_KEEP:
+            layers.append(nn.Dropout(1 - ELEMNET_KEEP[number]))
+    model = nn.Sequential(*layers, nn.Linear(ELEMNET[-1], 1))
+    rows = TensorDataset(*(tensor[batch[0] : batch[-1] + 1] for tensor in data))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
+    loss_of = nn.SmoothL1Loss()
+    model.train()
+    for features, targets in DataLoader(rows, batch_size=BATCH, shuffle=True):
+        optimizer.zero_grad()
+        loss_of(model(features).squeeze(-1), targets).backward()
+        optimizer.step()
+    model.eval()
+    return lambda features: model(features).detach().squeeze(-1)
+
+
+def scikit_learn(data: Rows, batch: Sequence[int]) -> Model:
+    model = MLPRegressor(ELEMNET, batch_size=BATCH, learning_rate_init=RATE, max_iter=1, random_state=0)
+    features, targets = (tensor[batch[0] : batch[-1] + 1].numpy() for tensor in data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # one pass is what is wanted
+        model.fit(features, targets)
+    return lambda features: torch.from_numpy(model.predict(features.numpy()))
+
+
+def passes(rows: int, rounds: int) -> list[range]:
+    """The rows of each round, and of one to warm up, which is shorter."""
+    return [range(2 * BATCH), *[range(rows)] * rounds]
+
+
+def errors(data: Rows, batch: Sequence[int], ours: Model, peer: Model | None) -> str:
+    """Say how far off the models are on rows that none has seen; after one pass, none knows much."""
+    features, targets = (tensor[-2000:] for tensor in data)
+    found = [(model(features) - targets).abs().mean().item() for model in (ours, peer) if model]
+    nothing = (targets - targets.median()).abs().mean().item()
+    assert len(batch) < 20 * BATCH or found[0] < 0.9 * nothing
+    told = " and the peer's ".join(f"{error:.2f}" for error in found)
+    return f"mean absolute error after {len(batch):,} rows {told}, of no model {nothing:.2f}, in units of the spread"
+
+
+def test_the_share_of_the_matrix_products(contest: Contest, data: Rows) -> None:
+    products = Products()
+    contest(
+        "pretrain-fraction-of-matmul",
+        ours=partial(ours, data),
+        peer=products,
+        batches=passes(24 * BATCH, 5),
+        check=lambda *answers: (
+            errors(data, *answers)
+            + f"; {products.operations / BATCH / 1e6:.1f} million operations of products in a row's step"
+        ),
+        unit="rows/s",
+    )
+
+
+def test_beside_a_loop_over_a_dataloader(contest: Contest, data: Rows) -> None:
+    contest(
+        "pretrain-vs-dataloader",
+        ours=partial(ours, data),
+        peer=partial(dataloader, data),
+        batches=passes(24 * BATCH, 3),
+        check=partial(errors, data),
+        unit="rows/s",
+    )
+
+
+def test_beside_scikit_learn(contest: Contest, data: Rows) -> None:
+    contest(
+        "pretrain-vs-sklearn",
+        ours=partial(ours, data),
+        peer=partial(scikit_learn, data),
+        batches=passes(24 * BATCH, 3),
+        check=partial(errors, data),
+        unit="rows/s",
+    )
