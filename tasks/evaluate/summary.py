@@ -67,10 +67,15 @@ def _all_draws(outcomes: Sequence[Outcome], target: Table, in_source: Mask) -> p
     return pd.concat(tables, ignore_index=True)
 
 
-def best_choice(outcomes: Sequence[Outcome]) -> Choice:
-    """Return the choice with the least mean error on the validating parts of the training rows, over the folds."""
+def best_choice(outcomes: Sequence[Outcome], method: str | None = None) -> Choice:
+    """Return the choice with the least mean error on the validating parts of the training rows, over the folds.
+
+    Args:
+        outcomes: of the full size.
+        method: the one to choose from; any if not given.
+    """
     inner = _inner(outcomes)
-    return min(inner, key=lambda choice: inner[choice])
+    return min((choice for choice in inner if method in {None, choice.method}), key=lambda choice: inner[choice])
 
 
 def _inner(outcomes: Sequence[Outcome]) -> dict[Choice, float]:

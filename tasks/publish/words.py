@@ -16,12 +16,13 @@ NAMES = {
     "mean": "the mean of the measurements",
 }
 DIFFERENCE = "fine-tune - scratch"
+LEFT_OUT = {"clusters": "all {of} of a cluster", "elements": "all {of} with an element"}
 
 
 def sentences(metrics: Metrics) -> list[str]:
-    """Return all there is to say: the published method, its rivals, what transfer is worth at each size, and unseen."""
+    """Return all there is to say: the published method, its rivals, what transfer is worth at each size and beyond."""
     curve = [worth(metrics, point) for point in metrics["learning_curve"]]
-    return [headline(metrics), rivals(metrics), *curve, unseen(metrics)]
+    return [headline(metrics), rivals(metrics), *curve, unseen(metrics), *extrapolating(metrics)]
 
 
 def headline(metrics: Metrics) -> str:
@@ -90,6 +91,20 @@ def unseen(metrics: Metrics) -> str:
     errors = part["methods"]["fine-tune"]["mae"], part["methods"]["scratch"]["mae"]
     verdict = _verdict(errors, part["differences"][DIFFERENCE], metrics["unit"])
     return f"On the {metrics['rows']['not in source']:,} {metrics['of']} that the source does not have {verdict}"
+
+
+def extrapolating(metrics: Metrics) -> list[str]:
+    """Say how both methods do on groups of alike rows of which none was trained on; nothing if that was not tried."""
+    return [
+        f"Where {LEFT_OUT[kind].format(of=metrics['of'])} are held out together{those} {_beyond(metrics, part)}"
+        for kind, whole in metrics.get("extrapolation", {}).items()
+        for those, part in ((",", whole), (", on those that the source does not have", whole["not in source"]))
+        if part
+    ]
+
+
+def _beyond(metrics: Metrics, part: Mapping[str, Any]) -> str:
+    return _verdict((part["fine-tune"], part["scratch"]), part["difference"], metrics["unit"])
 
 
 def times(point: Mapping[str, Any]) -> str | None:
