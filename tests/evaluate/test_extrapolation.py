@@ -142,6 +142,7 @@ def test_values_left_out_influence_no_prediction(setting: Setting, one_group: Gr
         assert before[choice.method] == pytest.approx(np.mean(np.abs(signed[choice.method])))
 
 
+@pytest.mark.usefixtures("one_core")
 def test_the_errors_of_all_are_those_of_their_rows_and_a_row_counts_with_each_of_its_elements(setting: Setting) -> None:
     groups = [Group("elements", "N", np.arange(40)), Group("elements", "O", np.arange(20, 40))]
     found = leave_out(setting, *groups)["elements"]
@@ -167,6 +168,7 @@ def test_a_group_that_shares_a_key_with_the_other_rows_is_refused(setting: Setti
         leave_out(setting, Group("clusters", "1", np.arange(31)))
 
 
+@pytest.mark.usefixtures("one_core")
 def test_transfer_pays_where_the_source_knows_what_was_not_measured(setting: Setting) -> None:
     groups = groups_of(setting.target, "molecules", ("C", "H"), plan(clusters=4))
     found = leave_out(setting, *groups)["clusters"]

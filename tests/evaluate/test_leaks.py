@@ -119,7 +119,7 @@ def test_where_values_are_shuffled_no_method_has_skill(make_setting: Callable[..
 def test_but_a_leak_would_look_like_skill(make_setting: Callable[..., Setting], copies: Table, choice: Choice) -> None:
     setting = make_setting(copies)
     source = Fitted.from_files(setting.weights, setting.about)
-    long = setting.transfer.model_copy(update={"epochs": 150, "scratch_epochs": 150})
+    long = setting.transfer.model_copy(update={"epochs": 150, "scratch_epochs": 150, "rate": 0.01})
     model = fit_choice(choice, source, copies.take(np.arange(60)), long, seed=0)  # the originals
     held_out = copies.take(np.arange(60, 120))  # their copies
     assert errors(held_out.values, model.predict(held_out), np.zeros(60, np.int64))["r2"] > 0.5
