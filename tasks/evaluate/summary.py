@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.evaluate.comparison import Outcome
-from tasks.evaluate.metrics import errors, paired_difference, size_for_error
+from tasks.evaluate.metrics import Curve, errors, paired_difference, size_for_error, size_intervals
 from tasks.featurize import Table
 from tasks.learn import Choice
 
@@ -133,6 +133,14 @@ def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed
         )
     sizes = [point["size"] for point in points]
     maes = [point["scratch"]["mae"] for point in points]
-    for point in points:
+    curves = [_curve_point(table) for table in by_size.values()]
+    for point, interval in zip(points, size_intervals(sizes, curves, seed), strict=True):
         point["scratch needs"] = size_for_error(sizes, maes, point["fine-tune"]["mae"])
+        point["scratch needs interval"] = interval
     return points
+
+
+def _curve_point(table: pd.DataFrame) -> Curve:
+    """Return the absolute errors of scratch and of fine-tuning, and the keys."""
+    tuned, scratch = ((table[method] - table["value"]).abs().to_numpy() for method in COMPARED)
+    return scratch, tuned, table["key"].to_numpy(object)

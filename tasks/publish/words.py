@@ -80,7 +80,8 @@ def worth(metrics: Metrics, point: Mapping[str, Any]) -> str:
         return f"{said} Scratch is not as good with any number of the measurements at hand ({most:,})."
     if needs <= point["size"]:  # errors that do not fall with every further measurement
         return said
-    return f"{said} Scratch needs {needs:,.0f} measurements, {times(point)} times as many, to be as good."
+    factor = f"{times(point)} times as many{_factors(point)}"
+    return f"{said} Scratch needs {needs:,.0f} measurements, {factor}, to be as good."
 
 
 def unseen(metrics: Metrics) -> str:
@@ -112,6 +113,15 @@ def times(point: Mapping[str, Any]) -> str | None:
     if point["difference"]["high"] >= 0 or point["scratch needs"] is None or point["scratch needs"] <= point["size"]:
         return None
     return f"{point['scratch needs'] / point['size']:.1f}"
+
+
+def _factors(point: Mapping[str, Any]) -> str:
+    """Return the interval of how many times as many, if there is one: ` (95 % interval 1.5 to 2.1)`."""
+    ends = point.get("scratch needs interval")
+    if not ends or ends["low"] is None:
+        return ""
+    low, high = (None if rows is None else f"{rows / point['size']:.1f}" for rows in (ends["low"], ends["high"]))
+    return f" (95 % interval {low} {'or more' if high is None else f'to {high}'})"
 
 
 def interval(difference: Mapping[str, float], *, finer: bool = False) -> str:

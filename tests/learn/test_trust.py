@@ -80,7 +80,7 @@ def test_64_rows_are_memorised_even_if_their_values_are_noise(
 ) -> None:
     table = make(64, 5, measured=True)
     table.values[:] = np.random.default_rng(0).permutation(table.values)
-    pace = {"epochs": 250, "scratch_epochs": 250, "rate": 0.003, "batch": 16, "decay": 0.0}
+    pace = {"epochs": 300, "scratch_epochs": 300, "rate": 0.005, "scratch_rate": 0.01, "batch": 32, "decay": 0.0}
     long = plan.model_copy(update=pace)
     model = scratch(source, table, long, 0) if method == "scratch" else fine_tune(source, table, long, 0, 0)
     missed = np.abs(model.predict(table) - table.values)
