@@ -28,6 +28,7 @@ Vector = npt.NDArray[np.float64]
 
 LEAST = 20  # rows of an element that is left out: the error of fewer is a matter of luck
 STARTS = 10  # of k-means, of which the best is taken
+METHODS = ("fine-tune", "scratch", "direct")
 TYPICAL = 0.3  # by which an element's share of a cluster's rows exceeds its share of the others to be named
 
 
@@ -103,9 +104,10 @@ def _elements(target: Table, of: str, elements: Sequence[str], count: int) -> li
 
 
 def extrapolate(setting: Setting, groups: Sequence[Group], tuned: Choice, in_source: Mask) -> dict[str, Any]:
-    """Leave out each group in turn, on all processors; return the errors of fine-tuning and of scratch.
+    """Leave out each group in turn, on all processors; return the errors of fine-tuning, scratch and direct.
 
-    The number of frozen layers is the comparison's: the rows left out had a say in it, and in nothing else.
+    Direct, which no measurements of other groups can mislead, is what fine-tuning has to beat here. The number of
+    frozen layers is the comparison's: the rows left out had a say in it, and in nothing else.
 
     Args:
         setting: of the comparison.
@@ -115,8 +117,8 @@ def extrapolate(setting: Setting, groups: Sequence[Group], tuned: Choice, in_sou
 
     Returns:
         For each kind of groups, `clusters` and `elements`, the mean absolute errors of each group and of all rows, and
-        their difference with its interval; a row that is left out with several groups counts with each. The same, but
-        for the groups, of the rows whose key the source does not have.
+        the difference of fine-tuning and scratch with its interval; a row that is left out with several groups counts
+        with each. The same, but for the groups, of the rows whose key the source does not have.
     """
     jobs = list(enumerate(groups))
     done = run_chunks(partial(_missed, setting, tuned), jobs, chunk=1, label="extrapolate")
@@ -128,7 +130,7 @@ def extrapolate(setting: Setting, groups: Sequence[Group], tuned: Choice, in_sou
 
 
 def _missed(setting: Setting, tuned: Choice, jobs: Sequence[tuple[int, Group]]) -> pd.DataFrame:
-    """Fit both methods without a group; return kind, group, row and the absolute error of each method on each row."""
+    """Fit each method without a group; return kind, group, row and the absolute error of each method on each row."""
     source = Fitted.from_files(setting.weights, setting.about)
     found = []
     for seed, group in jobs:
@@ -136,7 +138,7 @@ def _missed(setting: Setting, tuned: Choice, jobs: Sequence[tuple[int, Group]]) 
         training, held_out = setting.target.take(rest), setting.target.take(group.rows)
         keep_apart(training, held_out)
         table = pd.DataFrame({"kind": group.kind, "group": group.name, "row": group.rows})
-        for choice in (tuned, Choice("scratch")):
+        for choice in (tuned, Choice("scratch"), Choice("direct")):
             with threadpool_limits(1):  # jobs share the processors
                 model = fit_choice(choice, source, training, setting.transfer, seed)
             table[choice.method] = np.abs(model.predict(held_out) - held_out.values)
@@ -153,17 +155,17 @@ def _errors(missed: pd.DataFrame, target: Table, in_source: Mask, seed: int) -> 
     ]
     return {
         "groups": groups,
-        **_both(missed, target, seed),
-        "not in source": None if known.all() else _both(missed[~known], target, seed),
+        **_compared(missed, target, seed),
+        "not in source": None if known.all() else _compared(missed[~known], target, seed),
     }
 
 
-def _both(missed: pd.DataFrame, target: Table, seed: int) -> dict[str, Any]:
-    """Return number of rows, errors of both methods and their difference."""
+def _compared(missed: pd.DataFrame, target: Table, seed: int) -> dict[str, Any]:
+    """Return number of rows, errors of each method, and the difference of fine-tuning and scratch."""
     keys = target.keys[missed["row"]]
     difference = paired_difference(missed["fine-tune"].to_numpy(), missed["scratch"].to_numpy(), keys, seed)
     return {"rows": len(missed), **_means(missed), "difference": difference}
 
 
 def _means(missed: pd.DataFrame) -> dict[str, float]:
-    return {method: float(missed[method].mean()) for method in ("fine-tune", "scratch")}
+    return {method: float(missed[method].mean()) for method in METHODS}

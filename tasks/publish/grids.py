@@ -56,7 +56,7 @@ def curve_rows(points: Sequence[Mapping[str, Any]], unit: str) -> Rows:
 
 
 def group_rows(groups: Sequence[Mapping[str, Any]], unit: str, label: str) -> Rows:
-    """Return a row for each group that was held out as a whole, with both errors.
+    """Return a row for each group that was held out as a whole, with the errors of three methods.
 
     Args:
         groups: of one kind.
@@ -68,7 +68,7 @@ def group_rows(groups: Sequence[Mapping[str, Any]], unit: str, label: str) -> Ro
             label: group["name"],
             "held out": f"{group['rows']:,}",
             "of them in the source": f"{group['in source']:,}",
-            **{f"{method} ({unit})": number(group[method]) for method in ("fine-tune", "scratch")},
+            **{f"{method} ({unit})": number(group[method]) for method in ("fine-tune", "scratch", "direct")},
         }
         for group in groups
     ]

@@ -95,7 +95,7 @@ def unseen(metrics: Metrics) -> str:
 
 
 def extrapolating(metrics: Metrics) -> list[str]:
-    """Say how both methods do on groups of alike rows of which none was trained on; nothing if that was not tried."""
+    """Say how methods do on groups of alike rows of which none was trained on; nothing if that was not tried."""
     return [
         f"Where {LEFT_OUT[kind].format(of=metrics['of'])} are held out together{those} {_beyond(metrics, part)}"
         for kind, whole in metrics.get("extrapolation", {}).items()
@@ -105,7 +105,9 @@ def extrapolating(metrics: Metrics) -> list[str]:
 
 
 def _beyond(metrics: Metrics, part: Mapping[str, Any]) -> str:
-    return _verdict((part["fine-tune"], part["scratch"]), part["difference"], metrics["unit"])
+    verdict = _verdict((part["fine-tune"], part["scratch"]), part["difference"], metrics["unit"])
+    apart = "less than both" if part["direct"] < min(part["fine-tune"], part["scratch"]) else "for comparison"
+    return f"{verdict} {_start(NAMES['direct'])} errs by {number(part['direct'])} {metrics['unit']}, {apart}."
 
 
 def times(point: Mapping[str, Any]) -> str | None:

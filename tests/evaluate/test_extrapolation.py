@@ -116,7 +116,7 @@ def test_the_errors_of_a_group_are_those_of_fits_on_all_other_rows(setting: Sett
     found = leave_out(setting, one_group, in_source=12)["clusters"]
     rest, held_out = (setting.target.take(rows) for rows in (np.arange(30, 120), one_group.rows))
     source = Fitted.from_files(setting.weights, setting.about)
-    for choice in (TUNED, Choice("scratch")):
+    for choice in (TUNED, Choice("scratch"), Choice("direct")):
         model = fit_choice(choice, source, rest, setting.transfer, seed=0)
         mae = pytest.approx(np.mean(np.abs(model.predict(held_out) - held_out.values)))
         assert found["groups"][0][choice.method] == found[choice.method] == mae
@@ -158,7 +158,7 @@ def test_what_the_source_does_not_have_is_judged_again_apart(setting: Setting, o
     unseen = replace(one_group, rows=np.arange(12, 30))
     whole, none = (leave_out(setting, one_group, in_source=known)["clusters"] for known in (12, 30))
     assert whole["not in source"]["rows"] == len(unseen.rows)
-    assert set(whole["not in source"]) == {"rows", "fine-tune", "scratch", "difference"}
+    assert set(whole["not in source"]) == {"rows", "fine-tune", "scratch", "direct", "difference"}
     assert whole["not in source"]["fine-tune"] != whole["fine-tune"]
     assert none["not in source"] is None
 

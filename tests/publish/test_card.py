@@ -38,20 +38,22 @@ DIFFERENCE = {"mean": -20.0, "low": -25.0, "high": -15.0}
 EXTRAPOLATION = {
     "clusters": {
         "groups": [
-            {"name": "1 (O)", "rows": 400, "in source": 30, "fine-tune": 40.0, "scratch": 60.0},
-            {"name": "2", "rows": 200, "in source": 0, "fine-tune": 70.0, "scratch": 90.0},
+            {"name": "1 (O)", "rows": 400, "in source": 30, "fine-tune": 40.0, "scratch": 60.0, "direct": 55.0},
+            {"name": "2", "rows": 200, "in source": 0, "fine-tune": 70.0, "scratch": 90.0, "direct": 55.0},
         ],
         "rows": 600,
         "fine-tune": 50.0,
         "scratch": 70.0,
+        "direct": 55.0,
         "difference": DIFFERENCE,
-        "not in source": {"rows": 570, "fine-tune": 51.0, "scratch": 71.0, "difference": DIFFERENCE},
+        "not in source": {"rows": 570, "fine-tune": 51.0, "scratch": 71.0, "direct": 56.0, "difference": DIFFERENCE},
     },
     "elements": {
-        "groups": [{"name": "N", "rows": 90, "in source": 4, "fine-tune": 44.0, "scratch": 77.0}],
+        "groups": [{"name": "N", "rows": 90, "in source": 4, "fine-tune": 44.0, "scratch": 77.0, "direct": 41.0}],
         "rows": 90,
         "fine-tune": 44.0,
         "scratch": 77.0,
+        "direct": 41.0,
         "difference": DIFFERENCE | {"mean": -33.0, "low": -40.0},
         "not in source": None,
     },
@@ -149,8 +151,8 @@ def test_tables_are_tables(facts: Facts) -> None:
 def test_what_was_held_out_as_a_whole_is_told_by_group_and_with_what_the_source_has_of_it(facts: Facts) -> None:
     told = write_card(dataclasses.replace(facts, metrics={**facts.metrics, "extrapolation": EXTRAPOLATION}), PICTURES)
     assert "## Beyond what was measured" in told
-    assert "| 1 (O) | 400 | 30 | 40.0 | 60.0 |" in told
-    assert "| N | 90 | 4 | 44.0 | 77.0 |" in told
+    assert "| 1 (O) | 400 | 30 | 40.0 | 60.0 | 55.0 |" in told
+    assert "| N | 90 | 4 | 44.0 | 77.0 | 41.0 |" in told
     assert "The source has all of these elements" in told
     assert "10.1039/C8ME00012C" in told
     said = [
@@ -160,6 +162,8 @@ def test_what_was_held_out_as_a_whole_is_told_by_group_and_with_what_the_source_
     assert said[0].startswith("Where all molecules of a cluster are held out together, fine-tuning errs by 50 kJ/mol")
     assert said[1].startswith("Where all molecules of a cluster are held out together, on those that the source does")
     assert said[2].startswith("Where all molecules with an element are held out together, fine-tuning errs by 44")
+    assert said[0].endswith("The source's model as it is errs by 55.0 kJ/mol, for comparison.")
+    assert said[2].endswith("The source's model as it is errs by 41.0 kJ/mol, less than both.")
     assert all(sentence in told for sentence in said)
 
 
