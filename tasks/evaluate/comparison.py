@@ -15,7 +15,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from tasks.evaluate.baselines import BASELINES
-from tasks.evaluate.folds import Rows, grouped_folds, subset
+from tasks.evaluate.folds import Rows, grouped_folds, keep_apart, subset
 from tasks.featurize import Table
 from tasks.learn import Choice, Fitted, fit_choice
 from tasks.parallel import run_chunks
@@ -116,6 +116,7 @@ def run_job(setting: Setting, job: Job) -> Outcome:
     if job.size is not None:
         rows = subset(rows, setting.target.keys, job.size, f"{setting.evaluation.seed}/{job.draw}")
     training, test = setting.target.take(rows), setting.target.take(held_out)
+    keep_apart(training, test)
     source = Fitted.from_files(setting.weights, setting.about)
     seed = job.fold + setting.evaluation.folds * job.draw
     tuned = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
@@ -155,6 +156,7 @@ def validate(
     missed: dict[Choice, list[Vector]] = {choice: [] for choice in choices}
     for fold in range(turns):
         fitting, aside = training.take(np.flatnonzero(folds != fold)), training.take(np.flatnonzero(folds == fold))
+        keep_apart(fitting, aside)
         for choice in choices:
             predicted = fit_choice(choice, source, fitting, plan, seed).predict(aside)
             missed[choice].append(np.abs(predicted - aside.values))

@@ -4,14 +4,18 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks.evaluate.comparison import Outcome, Setting, run_jobs
-from tasks.evaluate.summary import predictions_table, summarise
-from tasks.featurize import load
+from tasks.evaluate.extrapolation import extrapolate, groups_of
+from tasks.evaluate.summary import best_choice, predictions_table, summarise
+from tasks.featurize import Table, load
 from tasks.handles import Checkpoint, Features
 from tasks.recipe import Evaluation, Transfer
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet, units
+
+Mask = npt.NDArray[np.bool_]
 
 
 def compare(
@@ -20,13 +24,15 @@ def compare(
     """Return the files of a Comparison: metrics, held-out predictions and, apart from them, the seconds of a fit."""
     table = load(store, target)
     weights, about = (store.read(checkpoint, name) for name in ("weights.safetensors", "model.json"))
-    outcomes = run_jobs(Setting(weights, about, table, transfer, evaluation))
-    learnt = from_parquet(store.read(checkpoint, "keys.parquet"))["key"]
-    in_source = np.isin(table.keys.astype(str), learnt.to_numpy(str))
-    unit = units(store.read(target, "rows.parquet"))["value"]
-    of = json.loads(store.read(target, "state.json"))["of"]
-    metrics = {"unit": unit, "of": of, **summarise(outcomes, table, in_source, evaluation.seed)}
+    setting = Setting(weights, about, table, transfer, evaluation)
+    outcomes = run_jobs(setting)
     full = [outcome for outcome in outcomes if outcome.job.size is None]
+    in_source = are_in_source(table, store.read(checkpoint, "keys.parquet"))
+    unit = units(store.read(target, "rows.parquet"))["value"]
+    state = json.loads(store.read(target, "state.json"))
+    metrics = {"unit": unit, "of": state["of"], **summarise(outcomes, table, in_source, evaluation.seed)}
+    if groups := groups_of(table, state["of"], state["elements"], evaluation):
+        metrics["extrapolation"] = extrapolate(setting, groups, best_choice(full, scratch=False), in_source)
     predictions = predictions_table(full, table, in_source)
     numbers = {"fold": "1", "in_source": "1", **dict.fromkeys(("value", *full[0].predictions), unit)}
     return {
@@ -34,6 +40,17 @@ def compare(
         "seconds_per_fit.json": json.dumps(_seconds(full), indent=1).encode(),
         "predictions.parquet": to_parquet(predictions, numbers),
     }
+
+
+def are_in_source(target: Table, learnt: bytes) -> Mask:
+    """Return which rows of the target (n,) share their key with a row of the source.
+
+    Args:
+        target: the target's features.
+        learnt: the checkpoint's keys.parquet.
+    """
+    keys = from_parquet(learnt)["key"].to_numpy(str)
+    return np.isin(target.keys.astype(str), keys)
 
 
 def _seconds(outcomes: Sequence[Outcome]) -> dict[str, float]:

@@ -5,6 +5,9 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from tasks.errors import MatliftError
+from tasks.featurize import Table
+
 Rows = npt.NDArray[np.int64]
 
 
@@ -21,6 +24,24 @@ def subset(rows: Rows, keys: npt.NDArray[np.object_], size: int, seed: int | str
     """Return `size` of the rows, drawn by key and seed; a smaller subset is contained in a larger one."""
     drawn = sorted(rows, key=lambda row: (_draw(f"subset:{seed}:{keys[row]}"), row))
     return np.sort(np.array(drawn[:size], dtype=np.int64))
+
+
+def keep_apart(training: Table, held_out: Table) -> None:
+    """Refuse to judge a model by rows that it has seen near-copies of.
+
+    Args:
+        training: rows that it is fitted on.
+        held_out: rows that it is judged by.
+
+    Raises:
+        MatliftError: a key is in both; names a record of each.
+    """
+    seen = dict(zip(training.keys, training.records, strict=True))
+    for key, record in zip(held_out.keys, held_out.records, strict=True):
+        if key in seen:
+            raise MatliftError(
+                f"a comparison would leak: {seen[key]} is trained on and {record} held out, but both are {key}"
+            )
 
 
 def _draw(text: str) -> int:

@@ -1,13 +1,16 @@
 """Errors of predictions, and how sure a difference between two methods is."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
+Curve = tuple[Vector, Vector, npt.NDArray[np.object_]]
 
 RESAMPLES = 4000
+CURVES = 1000  # resampled, of which each is read as a whole
 
 
 def errors(values: Vector, predictions: Vector, folds: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -68,3 +71,39 @@ def size_for_error(sizes: list[int], maes: list[float], wanted: float) -> float 
         return float(sizes[0])
     (x0, x1), (y0, y1) = np.log(sizes[reached - 1 : reached + 1]), np.log(maes[reached - 1 : reached + 1])
     return float(np.exp(x0 + (x1 - x0) * (y0 - np.log(wanted)) / (y0 - y1)))
+
+
+def size_intervals(sizes: list[int], curves: Sequence[Curve], seed: int) -> list[dict[str, float | None]]:
+    """Return the 95 % interval of the rows that one method needs to be as good as the other is at each size.
+
+    From a bootstrap over groups as in `paired_difference`: all points of both curves with the same groups.
+
+    Args:
+        sizes: training rows at each point, increasing.
+        curves: at each point, absolute errors of the method that needs rows and of the other, and the groups; (n,)
+            each, with rows of the same groups at all points.
+        seed: of the draws.
+
+    Returns:
+        `low` and `high` of each point; None where the curve does not reach so far.
+    """
+    groups = len(np.unique(curves[0][2].astype(str)))
+    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=CURVES)
+    needing = np.array([_resampled(missed, keys, drawn) for missed, _, keys in curves])
+    other = np.array([_resampled(missed, keys, drawn) for _, missed, keys in curves])
+    found = []
+    for wanted in other:
+        needs = [
+            size_for_error(sizes, maes.tolist(), error) or np.inf for maes, error in zip(needing.T, wanted, strict=True)
+        ]
+        low = float(np.percentile(needs, 2.5, method="lower"))
+        high = float(np.percentile(needs, 97.5, method="higher"))
+        found.append({"low": low if np.isfinite(low) else None, "high": high if np.isfinite(high) else None})
+    return found
+
+
+def _resampled(missed: Vector, keys: npt.NDArray[np.object_], drawn: npt.NDArray[np.int64]) -> Vector:
+    """Return the mean of absolute errors in each resample, of which each draws a group so many times."""
+    _, group = np.unique(keys.astype(str), return_inverse=True)
+    means: Vector = (drawn @ np.bincount(group, weights=missed)) / (drawn @ np.bincount(group))
+    return means

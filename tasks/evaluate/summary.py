@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.evaluate.comparison import TRANSFER, Outcome
-from tasks.evaluate.metrics import errors, paired_difference, size_for_error
+from tasks.evaluate.metrics import Curve, errors, paired_difference, size_for_error, size_intervals
 from tasks.featurize import Table
 from tasks.learn import Choice
 
@@ -67,10 +67,15 @@ def _all_draws(outcomes: Sequence[Outcome], target: Table, in_source: Mask) -> p
     return pd.concat(tables, ignore_index=True)
 
 
-def best_choice(outcomes: Sequence[Outcome]) -> Choice:
-    """Return the choice with the least mean error on the validating parts of the training rows, over the folds."""
+def best_choice(outcomes: Sequence[Outcome], *, scratch: bool = True) -> Choice:
+    """Return the choice with the least mean error on the validating parts of the training rows, over the folds.
+
+    Args:
+        outcomes: of the full size.
+        scratch: whether training from scratch may be chosen.
+    """
     inner = _inner(outcomes)
-    return min(inner, key=lambda choice: inner[choice])
+    return min((choice for choice in inner if scratch or choice.method != "scratch"), key=lambda choice: inner[choice])
 
 
 def _inner(outcomes: Sequence[Outcome]) -> dict[Choice, float]:
@@ -128,6 +133,14 @@ def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed
         )
     sizes = [point["size"] for point in points]
     maes = [point["scratch"]["mae"] for point in points]
-    for point in points:
+    curves = [_curve_point(table) for table in by_size.values()]
+    for point, interval in zip(points, size_intervals(sizes, curves, seed), strict=True):
         point["scratch needs"] = size_for_error(sizes, maes, point[TRANSFER]["mae"])
+        point["scratch needs interval"] = interval
     return points
+
+
+def _curve_point(table: pd.DataFrame) -> Curve:
+    """Return the absolute errors of scratch and of transfer, and the keys."""
+    tuned, scratch = ((table[method] - table["value"]).abs().to_numpy() for method in COMPARED)
+    return scratch, tuned, table["key"].to_numpy(object)

@@ -14,9 +14,9 @@ from tasks.fetch.about import About
 from tasks.fetch.databases import DATABASES
 from tasks.handles import Comparison, Lineage, Model
 from tasks.publish.figures import Picture
-from tasks.publish.grids import MEANINGS, curve_rows, markdown, method_rows, rejection_rows
+from tasks.publish.grids import MEANINGS, curve_rows, group_rows, markdown, method_rows, rejection_rows
 from tasks.publish.kinds import Kind, entering, kind_of
-from tasks.publish.words import chosen, headline, number, rivals, unseen, worth
+from tasks.publish.words import chosen, extrapolating, headline, number, rivals, unseen, worth
 from tasks.recipe import ElemNet, Recipe, Residual
 
 FRONT = "---\n"
@@ -86,6 +86,7 @@ def write_card(facts: Facts, pictures: Mapping[str, Picture]) -> str:
         _use(facts),
         _quality(facts, _image("parity.png", pictures)),
         _transfer(facts, _image("learning-curve.png", pictures)),
+        *_extrapolation(facts),
         _data(facts),
         _training(facts),
         _credits(facts),
@@ -212,6 +213,43 @@ Errors are mean absolute errors ± one standard deviation over the folds{_drawn(
 The difference is transfer less scratch on the same {metrics["of"]}, with its 95 % interval (bootstrap over
 {metrics["of"]}): below zero, transfer helps. “Scratch needs” is how many measurements scratch needs to be as good as
 transfer, “more” if all at hand are too few."""
+
+
+def _extrapolation(facts: Facts) -> list[str]:
+    """Return the section on groups that were held out as a whole, if any were."""
+    parts = facts.metrics.get("extrapolation")
+    if not parts:
+        return []
+    said = "\n".join(f"- {sentence}" for sentence in extrapolating(facts.metrics))
+    tables = "\n\n".join(_groups(facts, kind) for kind in parts)
+    of, tuned = facts.metrics["of"], (facts.metrics["methods"][name]["mae"] for name in ("transfer", "scratch"))
+    return [
+        f"""## Beyond what was measured
+
+{said}
+
+Of the same {of}, held out by lot, transfer errs by {" and scratch by ".join(map(number, tuned))}
+{facts.metrics["unit"]}. The intervals are a bootstrap over {of}: they do not tell how it would be with other groups.
+
+{tables}"""
+    ]
+
+
+def _groups(facts: Facts, kind: str) -> str:
+    """Return the table of one kind of groups, with what the source has of them."""
+    metrics, part = facts.metrics, facts.metrics["extrapolation"][kind]
+    table = markdown(group_rows(part["groups"], metrics["unit"], kind.removesuffix("s")))
+    if kind == "clusters":
+        return f"""Clusters of alike {metrics["of"]} (k-means on the features; in brackets the elements that
+tell one from the others; B. Meredig et al., Mol. Syst. Des. Eng. 3 (2018) 819, doi:10.1039/C8ME00012C):
+
+{table}"""
+    missing = sorted({group["name"] for group in part["groups"]} - set(facts.reports[0]["elements"]))
+    has = f"The source has {'no ' + ', '.join(missing) + ', but all others' if missing else 'all'} of these elements"
+    return f"""Elements, each by all {metrics["of"]} that have it; one with several of them counts with each.
+{has}: what was not measured with them may have been computed.
+
+{table}"""
 
 
 def _drawn(facts: Facts) -> str:

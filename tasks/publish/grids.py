@@ -57,6 +57,25 @@ def curve_rows(points: Sequence[Mapping[str, Any]], unit: str) -> Rows:
     ]
 
 
+def group_rows(groups: Sequence[Mapping[str, Any]], unit: str, label: str) -> Rows:
+    """Return a row for each group that was held out as a whole, with the errors of three methods.
+
+    Args:
+        groups: of one kind.
+        unit: of the errors.
+        label: what a group is.
+    """
+    return [
+        {
+            label: group["name"],
+            "held out": f"{group['rows']:,}",
+            "of them in the source": f"{group['in source']:,}",
+            **{f"{method} ({unit})": number(group[method]) for method in ("transfer", "scratch", "direct")},
+        }
+        for group in groups
+    ]
+
+
 def rejection_rows(source: Mapping[str, Any], target: Mapping[str, Any]) -> Rows:
     """Return a row for each outcome of curation, from the reports of both snapshots."""
     counts = [

@@ -17,12 +17,13 @@ NAMES = {
     "mean": "the mean of the measurements",
 }
 DIFFERENCE = "transfer - scratch"
+LEFT_OUT = {"clusters": "all {of} of a cluster", "elements": "all {of} with an element"}
 
 
 def sentences(metrics: Metrics) -> list[str]:
-    """Return all there is to say: the published method, its rivals, what transfer is worth at each size, and unseen."""
+    """Return all there is to say: the published method, its rivals, what transfer is worth at each size and beyond."""
     curve = [worth(metrics, point) for point in metrics["learning_curve"]]
-    return [headline(metrics), rivals(metrics), *curve, unseen(metrics)]
+    return [headline(metrics), rivals(metrics), *curve, unseen(metrics), *extrapolating(metrics)]
 
 
 def headline(metrics: Metrics) -> str:
@@ -80,7 +81,8 @@ def worth(metrics: Metrics, point: Mapping[str, Any]) -> str:
         return f"{said} Scratch is not as good with any number of the measurements at hand ({most:,})."
     if needs <= point["size"]:  # errors that do not fall with every further measurement
         return said
-    return f"{said} Scratch needs {needs:,.0f} measurements, {times(point)} times as many, to be as good."
+    factor = f"{times(point)} times as many{_factors(point)}"
+    return f"{said} Scratch needs {needs:,.0f} measurements, {factor}, to be as good."
 
 
 def unseen(metrics: Metrics) -> str:
@@ -93,11 +95,36 @@ def unseen(metrics: Metrics) -> str:
     return f"On the {metrics['rows']['not in source']:,} {metrics['of']} that the source does not have {verdict}"
 
 
+def extrapolating(metrics: Metrics) -> list[str]:
+    """Say how methods do on groups of alike rows of which none was trained on; nothing if that was not tried."""
+    return [
+        f"Where {LEFT_OUT[kind].format(of=metrics['of'])} are held out together{those} {_beyond(metrics, part)}"
+        for kind, whole in metrics.get("extrapolation", {}).items()
+        for those, part in ((",", whole), (", on those that the source does not have", whole["not in source"]))
+        if part
+    ]
+
+
+def _beyond(metrics: Metrics, part: Mapping[str, Any]) -> str:
+    verdict = _verdict((part["transfer"], part["scratch"]), part["difference"], metrics["unit"])
+    apart = "less than both" if part["direct"] < min(part["transfer"], part["scratch"]) else "for comparison"
+    return f"{verdict} {_start(NAMES['direct'])} errs by {number(part['direct'])} {metrics['unit']}, {apart}."
+
+
 def times(point: Mapping[str, Any]) -> str | None:
     """Return how many times as many measurements scratch needs to be as good; None where that is not known."""
     if point["difference"]["high"] >= 0 or point["scratch needs"] is None or point["scratch needs"] <= point["size"]:
         return None
     return f"{point['scratch needs'] / point['size']:.1f}"
+
+
+def _factors(point: Mapping[str, Any]) -> str:
+    """Return the interval of how many times as many, if there is one: ` (95 % interval 1.5 to 2.1)`."""
+    ends = point.get("scratch needs interval")
+    if not ends or ends["low"] is None:
+        return ""
+    low, high = (None if rows is None else f"{rows / point['size']:.1f}" for rows in (ends["low"], ends["high"]))
+    return f" (95 % interval {low} {'or more' if high is None else f'to {high}'})"
 
 
 def interval(difference: Mapping[str, float], *, finer: bool = False) -> str:

@@ -237,7 +237,18 @@ class Evaluation(Section):
         description="Training sets drawn at each size but the full one, in each fold, if there are rows for so many; "
         "what a few rows teach depends on which they are.",
     )
-    seed: int = Field(ge=0, description="Seed of the folds, of the smaller training sets and of the bootstrap.")
+    clusters: NonNegativeInt = Field(
+        default=0,
+        description="Clusters of alike rows that are held out in turn, to see how the model extrapolates; 0 for none.",
+    )
+    elements: NonNegativeInt = Field(
+        default=0,
+        description="Elements, the most frequent ones at most, all rows with which are held out in turn, C and H of "
+        "molecules never; 0 for none.",
+    )
+    seed: int = Field(
+        ge=0, description="Seed of the folds, of the smaller training sets, of the clusters and of the bootstrap."
+    )
 
 
 class Recipe(Section):

@@ -1,8 +1,7 @@
 """Every method is judged on rows that nothing it was fitted with, or chosen by, has seen."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -38,18 +37,6 @@ def setting(make_setting: Callable[..., Setting], target: Table) -> Setting:
 def outcome(setting: Setting) -> Outcome:
     """The second of three folds, all other rows to train on."""
     return run_job(setting, FULL)
-
-
-@pytest.fixture
-def one_core() -> Iterator[None]:
-    """Jobs stay in this process: others take seconds to start, and tests/test_parallel.py is about them."""
-    if not hasattr(os, "sched_setaffinity"):  # not on macOS
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    yield
-    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture
@@ -235,7 +222,7 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     molecules = to_parquet(pd.DataFrame({"key": known}), {})
     handle = Checkpoint("made-up")
     store.write(handle, {**checkpoint, "keys.parquet": molecules}, 0)
-    evaluation = Evaluation(folds=2, sizes=(30, 1000), draws=1, seed=0)
+    evaluation = Evaluation(folds=2, sizes=(30, 1000), draws=1, clusters=2, seed=0)
     files = compare(store, handle, features_in(store, target), setting.transfer, evaluation)
 
     assert set(files) == {"metrics.json", "predictions.parquet", "seconds_per_fit.json"}
@@ -243,6 +230,9 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     assert metrics["unit"] == "kJ/mol"
     assert metrics["rows"] == {"all": 120, "not in source": 80}
     assert [point["size"] for point in metrics["learning_curve"]] == [30, 60]  # 1000 rows there are not
+    assert set(metrics["extrapolation"]) == {"clusters"}
+    assert sum(group["rows"] for group in metrics["extrapolation"]["clusters"]["groups"]) == 120
+    assert sum(group["in source"] for group in metrics["extrapolation"]["clusters"]["groups"]) == 40
     assert set(json.loads(files["seconds_per_fit.json"])) == METHODS
     assert set(metrics["methods"]) == {*METHODS, TRANSFER}
 

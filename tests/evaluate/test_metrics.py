@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.evaluate.metrics import errors, paired_difference, size_for_error
+from tasks.evaluate.metrics import errors, paired_difference, size_for_error, size_intervals
 
 unhurried = settings(deadline=None)
 
@@ -136,3 +136,24 @@ def test_where_the_curve_goes_up_and_down_the_first_size_that_is_good_enough_cou
     assert size_for_error([50, 100, 200, 400], [90.0, 95.0, 45.0, 30.0], 60.0) == pytest.approx(
         100 * 2 ** (np.log(95 / 60) / np.log(95 / 45))
     )
+
+
+def curves(maes: list[tuple[float, float]], spread: float, rows: int = 300) -> list:
+    """Errors of two methods at each size, about these means, with the same groups at all of them."""
+    random, keys = np.random.default_rng(0), unique_keys(rows)
+    return [(*(mae * (1 + spread * random.uniform(-1, 1, rows)) for mae in both), keys) for both in maes]
+
+
+def test_how_many_rows_are_needed_is_as_sure_as_the_errors_are() -> None:
+    sizes, maes = [100, 200, 400], [(40.0, 28.0), (28.0, 20.0), (20.0, 14.0)]
+    narrow, wide = (size_intervals(sizes, curves(maes, spread), seed=0)[0] for spread in (0.1, 0.9))
+    assert wide["low"] < narrow["low"] < 200 < narrow["high"] < wide["high"]
+    assert narrow["high"] - narrow["low"] < 20
+
+
+def test_how_many_rows_are_needed_has_no_end_where_the_curve_ends_before() -> None:
+    first, last = size_intervals([100, 400], curves([(40.0, 20.4), (20.0, 14.0)], 0.5), seed=0)
+    assert first["low"] is not None
+    assert first["low"] > 300
+    assert first["high"] is None
+    assert last == {"low": None, "high": None}

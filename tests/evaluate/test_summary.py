@@ -95,6 +95,7 @@ def test_the_metrics_have_these_parts(target: Table, outcomes: list[Outcome]) ->
         "difference",
         "difference not in source",
         "scratch needs",
+        "scratch needs interval",
     }
 
 

@@ -34,6 +34,32 @@ REPORTS = (
 )
 
 
+DIFFERENCE = {"mean": -20.0, "low": -25.0, "high": -15.0}
+EXTRAPOLATION = {
+    "clusters": {
+        "groups": [
+            {"name": "1 (O)", "rows": 400, "in source": 30, "transfer": 40.0, "scratch": 60.0, "direct": 55.0},
+            {"name": "2", "rows": 200, "in source": 0, "transfer": 70.0, "scratch": 90.0, "direct": 55.0},
+        ],
+        "rows": 600,
+        "transfer": 50.0,
+        "scratch": 70.0,
+        "direct": 55.0,
+        "difference": DIFFERENCE,
+        "not in source": {"rows": 570, "transfer": 51.0, "scratch": 71.0, "direct": 56.0, "difference": DIFFERENCE},
+    },
+    "elements": {
+        "groups": [{"name": "N", "rows": 90, "in source": 4, "transfer": 44.0, "scratch": 77.0, "direct": 41.0}],
+        "rows": 90,
+        "transfer": 44.0,
+        "scratch": 77.0,
+        "direct": 41.0,
+        "difference": DIFFERENCE | {"mean": -33.0, "low": -40.0},
+        "not in source": None,
+    },
+}
+
+
 @pytest.fixture
 def facts(compared: Any, recipe: Recipe) -> Facts:
     names = iter(f"{place:016x}" for place in range(9))
@@ -126,6 +152,36 @@ def test_tables_are_tables(facts: Facts) -> None:
     assert len(blocks) == 5
     for block in blocks:
         assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_what_was_held_out_as_a_whole_is_told_by_group_and_with_what_the_source_has_of_it(facts: Facts) -> None:
+    told = write_card(dataclasses.replace(facts, metrics={**facts.metrics, "extrapolation": EXTRAPOLATION}), PICTURES)
+    assert "## Beyond what was measured" in told
+    assert "| 1 (O) | 400 | 30 | 40.0 | 60.0 | 55.0 |" in told
+    assert "| N | 90 | 4 | 44.0 | 77.0 | 41.0 |" in told
+    assert "The source has all of these elements" in told
+    assert "10.1039/C8ME00012C" in told
+    said = [
+        sentence for sentence in sentences(facts.metrics | {"extrapolation": EXTRAPOLATION}) if "together" in sentence
+    ]
+    assert len(said) == 3
+    assert said[0].startswith("Where all molecules of a cluster are held out together, transfer errs by 50 kJ/mol")
+    assert said[1].startswith("Where all molecules of a cluster are held out together, on those that the source does")
+    assert said[2].startswith("Where all molecules with an element are held out together, transfer errs by 44")
+    assert said[0].endswith("The source's model as it is errs by 55.0 kJ/mol, for comparison.")
+    assert said[2].endswith("The source's model as it is errs by 41.0 kJ/mol, less than both.")
+    assert all(sentence in told for sentence in said)
+
+
+def test_an_element_that_the_source_lacks_is_named(facts: Facts) -> None:
+    report = {**REPORTS[0], "elements": ["C", "H"]}
+    metrics = {**facts.metrics, "extrapolation": EXTRAPOLATION}
+    card = write_card(dataclasses.replace(facts, metrics=metrics, reports=(report, REPORTS[1])), PICTURES)
+    assert "The source has no N, but all others of these elements" in card
+
+
+def test_where_nothing_was_held_out_as_a_whole_nothing_is_said_of_it(facts: Facts) -> None:
+    assert "Beyond what was measured" not in write_card(facts, PICTURES)
 
 
 def test_a_model_from_scratch_does_not_claim_to_have_learnt_from_the_source(compared: Any, facts: Facts) -> None:

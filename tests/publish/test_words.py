@@ -37,6 +37,15 @@ def test_where_transfer_helps_it_says_what_it_is_worth() -> None:
     assert times(won) == "1.7"
 
 
+def test_how_many_times_as_many_is_told_with_its_interval() -> None:
+    won = point((59.2, 69.1), (-9.9, -13.2, -7.1), 171.4)
+    told = {
+        high: worth(METRICS, won | {"scratch needs interval": {"low": 148.0, "high": high}}) for high in (212.0, None)
+    }
+    assert "1.7 times as many (95 % interval 1.5 to 2.1), to be as good." in told[212.0]
+    assert "1.7 times as many (95 % interval 1.5 or more), to be as good." in told[None]
+
+
 def test_where_scratch_never_gets_as_good_it_says_so() -> None:
     won = point((59.2, 69.1), (-9.9, -13.2, -7.1), None)
     assert worth(METRICS, won).endswith(" Scratch is not as good with any number of the measurements at hand (1,575).")
