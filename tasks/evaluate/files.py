@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tasks.evaluate.certainty import certainty
 from tasks.evaluate.comparison import Outcome, Setting, run_jobs
 from tasks.evaluate.summary import predictions_table, summarise
 from tasks.featurize import load
 from tasks.handles import Checkpoint, Features
+from tasks.learn import contents
 from tasks.recipe import Evaluation, Transfer
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet, units
@@ -17,22 +19,28 @@ from tasks.tables import from_parquet, to_parquet, units
 def compare(
     store: Store, checkpoint: Checkpoint, target: Features, transfer: Transfer, evaluation: Evaluation
 ) -> dict[str, bytes]:
-    """Return the files of a Comparison: metrics, held-out predictions and, apart from them, the seconds of a fit."""
+    """Return the files of a Comparison: metrics, held-out predictions, what makes intervals, the seconds of a fit."""
     table = load(store, target)
     weights, about = (store.read(checkpoint, name) for name in ("weights.safetensors", "model.json"))
-    outcomes = run_jobs(Setting(weights, about, table, transfer, evaluation))
+    setting = Setting(weights, about, table, transfer, evaluation)
+    outcomes = run_jobs(setting)
     learnt = from_parquet(store.read(checkpoint, "keys.parquet"))["key"]
     in_source = np.isin(table.keys.astype(str), learnt.to_numpy(str))
-    unit = units(store.read(target, "rows.parquet"))["value"]
-    of = json.loads(store.read(target, "state.json"))["of"]
-    metrics = {"unit": unit, "of": of, **summarise(outcomes, table, in_source, evaluation.seed)}
+    rows = store.read(target, "rows.parquet")
+    unit, state = units(rows)["value"], json.loads(store.read(target, "state.json"))
+    metrics = {"unit": unit, "of": state["of"], **summarise(outcomes, table, in_source, evaluation.seed)}
     full = [outcome for outcome in outcomes if outcome.job.size is None]
     predictions = predictions_table(full, table, in_source)
-    numbers = {"fold": "1", "in_source": "1", **dict.fromkeys(("value", *full[0].predictions), unit)}
+    has = contents(table, state["elements"], from_parquet(rows)["foreign"].tolist())
+    seen = np.array(state["elements"])[json.loads(store.read(checkpoint, "seen.json"))].tolist()
+    certain = certainty(setting, predictions, metrics["best"]["method"], has, seen)
+    of_value = ("value", *full[0].predictions, "low", "high", "spread")
+    numbers = {"fold": "1", "in_source": "1", "distance": "1", **dict.fromkeys(of_value, unit)}
     return {
-        "metrics.json": json.dumps(metrics, indent=1).encode(),
+        "metrics.json": json.dumps({**metrics, "intervals": certain.metrics}, indent=1).encode(),
         "seconds_per_fit.json": json.dumps(_seconds(full), indent=1).encode(),
-        "predictions.parquet": to_parquet(predictions, numbers),
+        "predictions.parquet": to_parquet(predictions.join(certain.columns), numbers),
+        **certain.files,
     }
 
 

@@ -19,7 +19,7 @@ from tasks.tables import to_parquet
 
 
 def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: str) -> dict[str, bytes]:
-    """Return the files of a Checkpoint: weights, model, history and the keys of the rows it has learnt from.
+    """Return the files of a Checkpoint: weights, model, history, and keys and elements that it has learnt from.
 
     Args:
         source: the source's features; near-copies share a key.
@@ -57,4 +57,5 @@ def pretrain_network(source: Table, network: Network, plan: Pretraining, unit: s
         **model.files(),
         "history.json": json.dumps(history, indent=1).encode(),
         "keys.parquet": to_parquet(keys, {}),
+        "seen.json": json.dumps((source.elements > 0).any(axis=0).tolist()).encode(),  # which of the elements
     }
