@@ -28,6 +28,7 @@ from tasks.tables import from_parquet, joined_parquet, matrix_from_parquet, to_p
 
 SHARD = 2**15  # rows that are standardised at once; their bounds decide the last digits of the scale
 FORMULAS = 100_000  # that a process takes at once
+COUNT = "count_"  # starts the names of features that count the atoms of a type
 
 
 @dataclass(frozen=True)
@@ -121,18 +122,22 @@ def featurize_rows(
     reasons = unscaled.rows.reasons()[unscaled.place]
     formulas, elements = _atoms(rows[_without(reasons, snapshot)], report)
     if scale is not None:
-        elements = json.loads(store.read(scale, "state.json"))["elements"]
+        known = json.loads(store.read(scale, "state.json"))
+        elements, absent = known["elements"], known["absent"]
     elif isinstance(features, Statistics):
         elements = list(features.elements)  # a target may have those that its source lacks
     count = count_rows if extensive else fraction_rows
     counts, reasons[_without(reasons, snapshot)] = attempts(partial(count, elements=elements), formulas)
     kept = np.flatnonzero(_without(reasons, snapshot))
     fitted = fitted or Scale.fit(unscaled.names, unscaled.shards(kept))
+    if scale is None:
+        absent = _absent(unscaled, kept, fitted)
     scaled = (fitted.apply(unscaled.names, shard) for shard in unscaled.shards(kept))
     numbers = (pd.DataFrame(shard, columns=list(fitted.names)) for shard in scaled)
     atoms = pd.DataFrame(counts, columns=[f"atoms_{element}" for element in elements])
     about = rows.loc[kept, ["record", "key", "value"]].reset_index(drop=True).join(atoms)
-    about_all = {"of": report["of"], "extensive": extensive, "elements": elements}
+    about["foreign"] = _having(unscaled, kept, absent)
+    about_all = {"of": report["of"], "extensive": extensive, "elements": elements, "absent": absent}
     state = {**features.model_dump(mode="json"), **about_all, **fitted.state()}
     return {
         "matrix.parquet": joined_parquet(numbers, dict.fromkeys(fitted.names, "1")),
@@ -207,6 +212,19 @@ def _compute(store: Store, rows: pd.DataFrame, features: FeatureSpec, of: str, f
     said = rows["labels"].fillna("{}").tolist()
     columns = fitted.starting(START) if fitted else label_columns(said, features.labels)
     return Unscaled(names + columns, items, found, place, columns, said)
+
+
+def _absent(unscaled: Unscaled, rows: npt.NDArray[np.int64], scale: Scale) -> list[str]:
+    """Return the atom types of which no row has an atom: a column that is not kept has one value in all rows."""
+    first = dict(zip(unscaled.names, next(unscaled.shards(rows[:1]))[0], strict=True))
+    return [name.removeprefix(COUNT) for name in scale.dropped if name.startswith(COUNT) and not first[name]]
+
+
+def _having(unscaled: Unscaled, rows: npt.NDArray[np.int64], types: Sequence[str]) -> list[str]:
+    """Return which of some atom types each row has, as text: "ddC, ssssN"."""
+    columns = [unscaled.names.index(COUNT + name) for name in types]
+    has = chain.from_iterable(shard[:, columns] != 0 for shard in unscaled.shards(rows))
+    return [", ".join(np.array(types, dtype=object)[row]) for row in has] if columns else [""] * len(rows)
 
 
 def load_scale(store: Store, features: Features) -> Scale:

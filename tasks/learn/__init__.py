@@ -7,13 +7,26 @@ from prefect import task
 from tasks.dashboard import progress_artifact
 from tasks.featurize import load
 from tasks.handles import Checkpoint, Features, Model, fingerprint
+from tasks.learn.domain import Domain, Near, contents, represent
 from tasks.learn.fitted import Fitted, fit_additive
 from tasks.learn.pretraining import pretrain_network
 from tasks.learn.transfer import Choice, fit_choice
 from tasks.recipe import Network, Pretraining, Transfer
 from tasks.store import Store, connect
 
-__all__ = ["Choice", "Fitted", "fit", "fit_additive", "fit_choice", "fitted", "pretrain"]
+__all__ = [
+    "Choice",
+    "Domain",
+    "Fitted",
+    "Near",
+    "contents",
+    "fit",
+    "fit_additive",
+    "fit_choice",
+    "fitted",
+    "pretrain",
+    "represent",
+]
 
 LIBRARIES = ("torch", "numpy", "scikit-learn")
 

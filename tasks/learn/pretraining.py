@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -23,7 +24,7 @@ from tasks.tables import to_parquet
 def pretrain_network(
     source: Table, network: Network, plan: Pretraining, unit: str, others: Sequence[Table] = ()
 ) -> dict[str, bytes]:
-    """Return the files of a Checkpoint: weights, model, history and the keys of the rows it has learnt from.
+    """Return the files of a Checkpoint: weights, model, history, and keys and elements that it has learnt from.
 
     Args:
         source: the source's features; near-copies share a key.
@@ -66,6 +67,7 @@ def pretrain_network(
         **model.files(),
         "history.json": json.dumps(history, indent=1).encode(),
         "keys.parquet": to_parquet(keys, {}),
+        "seen.json": json.dumps(_seen([source, *others]).tolist()).encode(),
     }
 
 
@@ -74,3 +76,9 @@ def _untrained(table: Table, network: Network, seed: int) -> Fitted:
     additive = fit_additive(table.elements, table.values)
     scale = float(np.std(table.values - table.elements @ additive))
     return Fitted([build(network, table.features.shape[1], seed)], additive, scale, network)
+
+
+def _seen(tables: Sequence[Table]) -> npt.NDArray[np.bool_]:
+    """Return which elements (e,) some rows have."""
+    seen: npt.NDArray[np.bool_] = np.any([(table.elements > 0).any(axis=0) for table in tables], axis=0)
+    return seen

@@ -12,6 +12,8 @@ from tasks.recipe import Recipe
 from tasks.store import Store
 from tasks.tables import from_parquet
 
+CERTAINTY = ("intervals.json", "domain.json", "domain.safetensors", "rival.json", "rival.safetensors")
+
 
 def bundle_files(
     store: Store, model: Model, comparison: Comparison, recipe: Recipe, made_from: Lineage
@@ -50,6 +52,9 @@ def bundle_files(
         "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode(),
         "metrics.json": json.dumps({**metrics, **_seconds(store, model, comparison, made_from)}, indent=1).encode(),
         "predictions.parquet": predictions,
+        **{name: store.read(comparison, name) for name in CERTAINTY},
+        "trunk.safetensors": store.read(made_from.checkpoint, "weights.safetensors"),
+        "trunk.json": store.read(made_from.checkpoint, "model.json"),
         "README.md": write_card(facts, pictures).encode(),
         **{name: picture.png for name, picture in pictures.items()},
     }

@@ -26,7 +26,14 @@ CONTENTS = {
     "features.json": "names, means and spreads that turn a row into the network's input",
     "recipe.yaml": "the recipe, complete",
     "metrics.json": "every number of this card and more, with the seconds that each stage took",
-    "predictions.parquet": "each measured value with its held-out predictions",
+    "predictions.parquet": "each measured value with its held-out predictions, and how sure the best of them is",
+    "intervals.json": "what tells the error to be expected of a prediction and the interval that holds the measurement",
+    "domain.safetensors": "the training rows in the activations of the trunk, and",
+    "domain.json": "the elements that are known: how far a row is from them",
+    "trunk.safetensors": "the pretrained network, whose trunk that is, and",
+    "trunk.json": "its kind",
+    "rival.safetensors": "a model that was not fine-tuned, whose disagreement tells where to be careful, and",
+    "rival.json": "its kind",
     "manifest.json": "size and SHA-256 of every file",
 }
 

@@ -201,7 +201,8 @@ def features_in(store: Store, table: Table) -> Features:
     handle = Features("made-up")
     names = [f"count_{column}" for column in range(table.features.shape[1])]
     scale = Scale(tuple(names), (), np.zeros(len(names)), np.ones(len(names)))
-    about = pd.DataFrame({"record": table.records, "key": table.keys, "value": table.values})
+    about = pd.DataFrame({"record": table.records, "key": table.keys, "value": table.values, "foreign": ""})
+    about.loc[7, "foreign"] = "ddC"
     atoms = pd.DataFrame(table.elements, columns=["atoms_C", "atoms_H"])
     numbers = {"value": "kJ/mol", "atoms_C": "1", "atoms_H": "1"}
     files = {
@@ -225,7 +226,16 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     evaluation = Evaluation(folds=2, sizes=(30, 1000), draws=1, clusters=2, seed=0)
     files = compare(store, handle, features_in(store, target), setting.transfer, evaluation)
 
-    assert set(files) == {"metrics.json", "predictions.parquet", "seconds_per_fit.json"}
+    assert set(files) == {
+        "metrics.json",
+        "predictions.parquet",
+        "seconds_per_fit.json",
+        "intervals.json",
+        "domain.json",
+        "domain.safetensors",
+        "rival.json",
+        "rival.safetensors",
+    }
     metrics = json.loads(files["metrics.json"])
     assert metrics["unit"] == "kJ/mol"
     assert metrics["rows"] == {"all": 120, "not in source": 80}
@@ -241,6 +251,12 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     assert table["in_source"].tolist() == [True] * 40 + [False] * 80
     assert table["fold"].tolist() == setting.folds().tolist()
     assert {units(files["predictions.parquet"])[method] for method in METHODS} == {"kJ/mol"}
+    assert {units(files["predictions.parquet"])[name] for name in ("low", "high", "spread")} == {"kJ/mol"}
+    assert table["unseen"].tolist() == [""] * 7 + ["ddC"] + [""] * 112
+    held = (table["low"] <= table["value"]) & (table["value"] <= table["high"])
+    assert held.mean() == metrics["intervals"]["coverage"]
+    assert (table["spread"] > 0).all()
+    assert 0.5 < table["distance"].median() < 2
     outcome = run_job(setting, FULL)
     for method in METHODS:
         assert table[method].to_numpy()[outcome.held_out].tobytes() == outcome.predictions[method].tobytes()

@@ -49,6 +49,13 @@ def test_rows_keep_their_order_names_groups_and_values(store: Store, source: Fea
     assert set(units(store.read(source, "matrix.parquet")).values()) == {"1"}
 
 
+def test_atom_types_that_the_source_lacks_are_named_and_those_that_all_of_it_has_are_not(store: Store) -> None:
+    source = featurized(store, ("CCO", "CCCO", "CC(C)O"), "alcohols")  # each has one OH: a constant, but known
+    target = featurized(store, ("CCO", "C=O", "CO", "C=CO"), "others", source)
+    assert from_parquet(store.read(target, "rows.parquet"))["foreign"].tolist() == ["", "dCH2, dO", "", "dCH2, dsCH"]
+    assert set(from_parquet(store.read(source, "rows.parquet"))["foreign"]) == {""}
+
+
 def test_the_matrix_is_the_features_standardised_in_named_columns(store: Store, source: Features) -> None:
     scale = load_scale(store, source)
     table = from_parquet(store.read(source, "matrix.parquet"))

@@ -51,6 +51,13 @@ def test_the_checkpoint_names_the_molecules_it_has_seen(make: Callable[..., Tabl
     assert from_parquet(files["keys.parquet"])["key"].tolist() == sorted(table.keys)
 
 
+def test_the_checkpoint_says_which_elements_it_has_seen(make: Callable[..., Table]) -> None:
+    table = make(60, 0)
+    table.elements[:, 1] = 0
+    files = pretrain_network(table, SMALL, QUICK, "kJ/mol")
+    assert json.loads(files["seen.json"]) == [True, False, True]
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(make: Callable[..., Table]) -> None:
     plans = (QUICK, QUICK, QUICK.model_copy(update={"seed": 1}))
     one, again, other = (pretrain_network(make(60, 0), SMALL, plan, "kJ/mol") for plan in plans)

@@ -16,7 +16,8 @@ from tasks.tables import from_parquet, to_parquet
 
 H = TypeVar("H", bound=Handle)
 
-CONTRACT = {
+CERTAINTY = {"intervals.json", "domain.json", "domain.safetensors", "rival.json", "rival.safetensors"}
+CONTRACT = CERTAINTY | {
     "README.md",
     "features.json",
     "learning-curve.png",
@@ -25,6 +26,8 @@ CONTRACT = {
     "parity.png",
     "predictions.parquet",
     "recipe.yaml",
+    "trunk.json",
+    "trunk.safetensors",
     "weights.safetensors",
 }
 REPORT = {
@@ -64,12 +67,17 @@ def stored(store: Store, compared: Any, recipe: Recipe) -> Stored:
         put(Snapshot("03"), {"report.json": dump(REPORT)}, 4),
         put(Features("04"), {"state.json": b"{}"}, 5),
         put(Features("05"), {"state.json": dump({"elements": REPORT["elements"], "names": ["count_sCH3"]})}, 6),
-        put(Checkpoint("06"), {"history.json": dump(HISTORY)}, 7),
+        put(
+            Checkpoint("06"),
+            {"history.json": dump(HISTORY), "weights.safetensors": b"pretrained", "model.json": b"{}"},
+            7,
+        ),
     )
     judged = {
         "metrics.json": dump(metrics),
         "predictions.parquet": to_parquet(predictions, units),
         "seconds_per_fit.json": dump({"fine-tune": 5.5, "scratch": 8.5}),
+        **{name: name.encode() for name in CERTAINTY},
     }
     comparison = put(Comparison("07"), judged, 8)
     model = put(Model("08"), {"weights.safetensors": b"weights", "model.json": b'{"members": 1}'}, 9)
@@ -125,6 +133,9 @@ def test_it_holds_what_prediction_needs(store: Store, stored: Stored, bundle: Bu
     assert store.read(bundle, "features.json") == store.read(stored.made_from.target_features, "state.json")
     assert Recipe.model_validate(yaml.safe_load(store.read(bundle, "recipe.yaml"))) == stored.recipe
     assert len(from_parquet(store.read(bundle, "predictions.parquet"))) == 600
+    assert store.read(bundle, "trunk.safetensors") == b"pretrained"
+    for name in CERTAINTY:
+        assert store.read(bundle, name) == store.read(stored.comparison, name)
 
 
 def test_the_same_inputs_give_the_same_bytes(store: Store, stored: Stored, bundle: Bundle) -> None:
