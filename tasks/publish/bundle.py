@@ -8,6 +8,7 @@ import yaml
 from tasks.handles import Comparison, Lineage, Model
 from tasks.publish.card import Facts, write_card
 from tasks.publish.figures import learning_curve, parity
+from tasks.publish.report import write_report
 from tasks.recipe import Recipe
 from tasks.store import Store
 from tasks.tables import from_parquet
@@ -51,6 +52,9 @@ def bundle_files(
         "metrics.json": json.dumps({**metrics, **_seconds(store, model, comparison, made_from)}, indent=1).encode(),
         "predictions.parquet": predictions,
         "README.md": write_card(facts, pictures).encode(),
+        "report.html": write_report(
+            facts, from_parquet(store.read(made_from.target, "rows.parquet")), pictures
+        ).encode(),
         **{name: picture.png for name, picture in pictures.items()},
     }
 

@@ -5,50 +5,14 @@ import json
 import re
 from typing import Any
 
-import pytest
 import yaml
 
-from tasks.handles import Checkpoint, Comparison, Features, Lineage, Model, Raw, Snapshot
 from tasks.publish.card import Facts, for_dashboard, write_card
 from tasks.publish.figures import Picture
 from tasks.publish.grids import markdown, rejection_rows
 from tasks.publish.words import number, sentences
-from tasks.recipe import Recipe
 
 PICTURES = {"parity.png": Picture(b"one", "Parity: …"), "learning-curve.png": Picture(b"two", "Curve: …")}
-REPORTS = (
-    {
-        "rows": 1300,
-        "accepted": 1200,
-        "rejected": {"duplicate": 100},
-        "elements": ["C", "F", "H", "N", "O"],
-        "tables": {"QM9": 1200},
-    },
-    {
-        "rows": 900,
-        "accepted": 600,
-        "rejected": {"foreign element": 200, "duplicate": 100},
-        "elements": ["C", "H"],
-        "tables": {"CRC": 588, "landed:1a2b3c4d": 12},
-    },
-)
-
-
-@pytest.fixture
-def facts(compared: Any, recipe: Recipe) -> Facts:
-    names = iter(f"{place:016x}" for place in range(9))
-    kinds = (Raw, Raw, Snapshot, Snapshot, Features, Features, Checkpoint)
-    return Facts(
-        recipe=recipe,
-        metrics=compared.metrics,
-        predictions=compared.predictions,
-        reports=REPORTS,
-        history={"unit": "kJ/mol", "training_rows": 1140, "validation_rows": 60, "validation_mae": 11.2},
-        elements=("C", "F", "H", "N", "O"),
-        model=Model(next(names)),
-        comparison=Comparison(next(names)),
-        lineage=Lineage(*(kind(next(names)) for kind in kinds)),
-    )
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -103,8 +67,8 @@ def test_licences_citations_and_fingerprints_are_there(facts: Facts) -> None:
         assert f"`{handle}`" in card
 
 
-def test_rejected_rows_are_counted_by_reason() -> None:
-    table = markdown(rejection_rows(*REPORTS)).splitlines()
+def test_rejected_rows_are_counted_by_reason(facts: Facts) -> None:
+    table = markdown(rejection_rows(*facts.reports)).splitlines()
     assert table == [
         "| outcome | source | target |",
         "| --- | ---: | ---: |",
