@@ -6,6 +6,7 @@ same numbers give the same bytes. Colours are those of `figures`; nothing is tol
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from textwrap import shorten
 from typing import Any
 
 import matplotlib as mpl
@@ -28,6 +29,7 @@ LONG = 5.0  # largest over smallest error from which an axis is logarithmic
 GAP = 0.4  # between the periodic table and what stands below it
 MOST = 0.5  # gain or loss whose colour is full
 BINS = 10
+LONGEST = 36  # letters of a name
 NOBLE = (2, 10, 18, 36, 54, 86, 118)  # atomic numbers with which the periods end
 GAINS = LinearSegmentedColormap.from_list("gains", [ORANGE, "#FFFFFF", "#56B4E9"])  # Okabe and Ito's sky blue
 
@@ -49,7 +51,7 @@ def dumbbells(groups: Sequence[Group], transfer: str, of: Property) -> bytes:
     axes.hlines(places, tuned, scratch, color=GREY, linewidth=1.2, alpha=0.6, zorder=1)
     axes.scatter(scratch, places, s=34, marker="s", color=VERMILION, zorder=2, label="scratch")
     axes.scatter(tuned, places, s=40, marker="o", color=GREEN, zorder=3, label=transfer)
-    axes.set_yticks(places, [group.name for group in ordered])
+    axes.set_yticks(places, [shorten(group.name, LONGEST, placeholder=" …") for group in ordered], parse_math=False)
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     _error_axis(axes, np.concatenate([tuned, scratch]))
     plain(axes)

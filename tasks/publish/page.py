@@ -124,7 +124,7 @@ def table(rows: Sequence[Mapping[str, str]], marked: str | None = None, ids: Seq
     Args:
         rows: at least one; their keys are the columns' names.
         marked: the first cell of the row to stand out.
-        ids: of the rows, for links to them.
+        ids: of the rows, for links to them; empty for none.
     """
     columns = list(rows[0])
     style = {column: {"class_": "n"} if _numeric([row[column] for row in rows]) else {} for column in columns}
@@ -132,7 +132,7 @@ def table(rows: Sequence[Mapping[str, str]], marked: str | None = None, ids: Seq
     body = []
     for place, row in enumerate(rows):
         attributes = {"class_": "marked"} if row[columns[0]] == marked else {}
-        attributes |= {"id": ids[place]} if ids else {}
+        attributes |= {"id": ids[place]} if ids and ids[place] else {}
         body.append(element("tr", *(element("td", row[column], **style[column]) for column in columns), **attributes))
     content = element("table", element("thead", head), element("tbody", Html("\n".join(body))))
     return element("div", content, class_="wide")

@@ -285,7 +285,9 @@ def _grouped(case: Case, groups: list[Group], kind: str) -> Html:
             f"less than from scratch; orange: more; white: the same. Grey: fewer than {LEAST} rows, too few for a mean."
         )
         return picture(periodic_table(groups, of), caption)
-    shown = enough(groups)
+    shown = groups if kind == "group" else enough(groups)
+    if not shown:
+        return Html("")
     left_out = len(groups) - len(shown)
     few = f" Left out: {left_out} with fewer than {LEAST} rows." if left_out else ""
     types = " In brackets their names among the electrotopological-state types." if kind == "atom type" else ""
@@ -413,7 +415,8 @@ def _lost(case: Case) -> Html:
         parts.append(paragraph(f"There is no {kind} with {LEAST} rows or more for which scratch errs by less."))
     places_of = [place for place in worst(loss, LOST) if loss[place] > 0]
     if places_of:
-        parts += [element("h3", f"{case.of.capitalize()} that lost most"), _rows(case, places_of)]
+        named = set(places_of) - set(worst(case.missed(case.transfer), WORST))  # those have their names among the worst
+        parts += [element("h3", f"{case.of.capitalize()} that lost most"), _rows(case, places_of, named)]
     return joined(*parts)
 
 
@@ -443,15 +446,15 @@ def _outliers(case: Case) -> Html:
     bundle = link("predictions.parquet", "predictions.parquet")
     return joined(
         paragraph(said, "; the number beside it counts the rows of ", bundle, ", from 0."),
-        _rows(case, places_of, identified=True),
+        _rows(case, places_of, set(places_of)),
     )
 
 
-def _rows(case: Case, places_of: list[int], *, identified: bool = False) -> Html:
-    """Return rows of the target as a table, those of the one that links lead to with ids."""
+def _rows(case: Case, places_of: list[int], named: set[int]) -> Html:
+    """Return rows of the target as a table; links lead to those that are named here."""
     chosen_rows = case.predictions.loc[places_of]
     made = cells(chosen_rows, case.rows.loc[places_of], case.transfer, case.unit, case.decimals)
-    return table(made, ids=[anchor(place) for place in places_of] if identified else ())
+    return table(made, ids=[anchor(place) if place in named else "" for place in places_of])
 
 
 def _origin(case: Case) -> Html:

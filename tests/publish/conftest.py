@@ -93,7 +93,7 @@ def recipe() -> Recipe:
     return load_recipe("qm9-webbook")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def facts(compared: Compared, recipe: Recipe) -> Facts:
     names = iter(f"{place:016x}" for place in range(9))
     kinds = (Raw, Raw, Snapshot, Snapshot, Features, Features, Checkpoint)

@@ -71,7 +71,7 @@ def pictures_of(page: str) -> list[bytes]:
     return [base64.b64decode(source.split(",")[1]) for source in Parsed(page).all("img", "src")]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rows(compared: Any) -> pd.DataFrame:
     """The molecules of the snapshot, in another order and with more of them than there are predictions."""
     records = compared.predictions["record"].tolist()
@@ -80,7 +80,7 @@ def rows(compared: Any) -> pd.DataFrame:
     return pd.concat([frame, frame.head(1).assign(record="another")]).iloc[::-1].reset_index(drop=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def complete(facts: Facts) -> Facts:
     """The facts of a comparison that has intervals and has extrapolated."""
     rows = facts.predictions.copy()
@@ -92,8 +92,13 @@ def complete(facts: Facts) -> Facts:
     return dataclasses.replace(facts, metrics=metrics, predictions=rows)
 
 
-def test_it_needs_nothing_but_itself(complete: Facts, rows: pd.DataFrame) -> None:
-    page = write_report(complete, rows, PICTURES)
+@pytest.fixture(scope="module")
+def page(complete: Facts, rows: pd.DataFrame) -> str:
+    """The report of all there can be."""
+    return write_report(complete, rows, PICTURES)
+
+
+def test_it_needs_nothing_but_itself(page: str) -> None:
     parsed = Parsed(page)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in parsed.tags}
     assert all(source.startswith("data:image/") for source in parsed.all("img", "src"))
@@ -108,8 +113,8 @@ def test_it_needs_nothing_but_itself(complete: Facts, rows: pd.DataFrame) -> Non
         assert b"@import" not in picture
 
 
-def test_every_link_on_the_page_leads_somewhere(complete: Facts, rows: pd.DataFrame) -> None:
-    parsed = Parsed(write_report(complete, rows, PICTURES))
+def test_every_link_on_the_page_leads_somewhere(page: str) -> None:
+    parsed = Parsed(page)
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
     inside = [link[1:] for link in parsed.all("a", "href") if link.startswith("#")]
     assert len(ids) == len(set(ids))
@@ -118,21 +123,21 @@ def test_every_link_on_the_page_leads_somewhere(complete: Facts, rows: pd.DataFr
     assert beside == {"metrics.json", "predictions.parquet", "recipe.yaml", "README.md", "manifest.json"}
 
 
-def test_the_same_numbers_give_the_same_bytes(complete: Facts, rows: pd.DataFrame) -> None:
+def test_the_same_numbers_give_the_same_bytes(complete: Facts, rows: pd.DataFrame, page: str) -> None:
     again = dataclasses.replace(complete, metrics=json.loads(json.dumps(complete.metrics)))
-    assert write_report(complete, rows, PICTURES) == write_report(again, rows.iloc[::-1], PICTURES)
+    assert write_report(again, rows.iloc[::-1], PICTURES) == page
 
 
-def test_it_begins_with_the_verdict(facts: Facts, rows: pd.DataFrame) -> None:
+def test_it_begins_with_the_verdict(facts: Facts, page: str) -> None:
     said = verdict(facts.metrics, facts.metrics["differences"]["fine-tune - scratch"])
     assert said.startswith("Transfer is better by 2")
-    text = Parsed(write_report(facts, rows, PICTURES)).text
+    text = Parsed(page).text
     assert said in text[: text.index("What was trained on what")]
 
 
-def test_it_says_the_numbers_of_the_metrics(complete: Facts, rows: pd.DataFrame) -> None:
+def test_it_says_the_numbers_of_the_metrics(complete: Facts, page: str) -> None:
     metrics = complete.metrics
-    text = Parsed(write_report(complete, rows, PICTURES)).text
+    text = Parsed(page).text
     for sentence in (headline(metrics), rivals(metrics), unseen(metrics), gain(metrics)):
         assert sentence in text
     for part in (metrics, metrics["not in source"]):
@@ -140,12 +145,11 @@ def test_it_says_the_numbers_of_the_metrics(complete: Facts, rows: pd.DataFrame)
             row = f"{method} {number(errors['mae'])} "
             assert row in text
             assert all(number(errors[name]) in text for name in ("median", "rmse"))
-    for said in ("89.7 %", "123 kJ/mol wide", "0.46", "errs by 43.9 kJ/mol", "47.4", "126,940" not in text and "1,200"):
-        assert str(said) in text
+    for said in ("89.7 %", "123 kJ/mol wide", "0.46", "errs by 43.9 kJ/mol", "47.4", "1,200"):
+        assert said in text
 
 
-def test_data_licences_and_citations_are_there(facts: Facts, rows: pd.DataFrame) -> None:
-    page = write_report(facts, rows, PICTURES)
+def test_data_licences_and_citations_are_there(page: str) -> None:
     text = Parsed(page).text
     for said in ("QM9", "CC0", "CRC (588), landed:1a2b3c4d (12)", "1,140 rows", "11.2 kJ/mol on 60 others"):
         assert said in text
@@ -153,20 +157,20 @@ def test_data_licences_and_citations_are_there(facts: Facts, rows: pd.DataFrame)
 
 
 @pytest.mark.parametrize("part", ["intervals", "extrapolation"])
-def test_it_does_without_a_part_that_is_not_there(complete: Facts, rows: pd.DataFrame, part: str) -> None:
-    without = dataclasses.replace(complete, metrics={**complete.metrics, part: None})
+def test_a_part_that_is_not_there_has_no_section(complete: Facts, rows: pd.DataFrame, page: str, part: str) -> None:
     titles = {"intervals": "How sure a prediction is", "extrapolation": "Extrapolation"}
-    text = Parsed(write_report(without, rows, PICTURES)).text
-    assert [name for name, title in titles.items() if title not in text] == [part]
-    assert titles[part] in Parsed(write_report(complete, rows, PICTURES)).text
+    assert all(title in page for title in titles.values())
+    without = dataclasses.replace(complete, metrics={**complete.metrics, part: None})
+    less = write_report(without, rows, PICTURES)
+    assert [name for name, title in titles.items() if title not in less] == [part]
 
 
-def test_a_comparison_of_today_is_enough(facts: Facts, rows: pd.DataFrame) -> None:
+def test_plain_metrics_and_predictions_are_enough(facts: Facts, rows: pd.DataFrame) -> None:
     alone = {**facts.metrics, "not in source": None}
-    text = Parsed(write_report(dataclasses.replace(facts, metrics=alone), rows, PICTURES)).text
-    assert "The source has all of the molecules" in text
-    assert "interval" in text
-    assert "90 % interval" not in text
+    less = write_report(dataclasses.replace(facts, metrics=alone), rows, PICTURES)
+    assert "The source has all of the molecules" in less
+    assert "90&nbsp;% interval" not in less
+    assert less.count('alt="structure of a molecule"') == 15 + 8
 
 
 def test_names_of_others_do_no_harm(complete: Facts, rows: pd.DataFrame) -> None:
@@ -175,7 +179,10 @@ def test_names_of_others_do_no_harm(complete: Facts, rows: pd.DataFrame) -> None
     renamed = rows.assign(name=np.where(rows["record"] == predictions.loc[place, "record"], HOSTILE, rows["name"]))
     renamed["record"] = renamed["record"].replace({predictions.loc[place, "record"]: f"WebBook:{HOSTILE}"})
     predictions.loc[place, ["record", "key", "unseen"]] = f"WebBook:{HOSTILE}", HOSTILE, HOSTILE
-    cluster = {**EXTRAPOLATION["clusters"], "groups": [{"name": HOSTILE, "rows": 9, "fine-tune": 1, "scratch": 2}]}
+    cluster = {
+        **EXTRAPOLATION["clusters"],
+        "groups": [{"name": name, "rows": 9, "fine-tune": 1, "scratch": 2} for name in (HOSTILE, r"$\frac{")],
+    }
     metrics = {**complete.metrics, "extrapolation": {HOSTILE: cluster}}
     page = write_report(dataclasses.replace(complete, predictions=predictions, metrics=metrics), renamed, PICTURES)
     parsed = Parsed(page)
@@ -214,25 +221,15 @@ def test_where_transfer_loses_it_says_so_and_shows_the_rows(
     assert lost.predictions.loc[loss.idxmax(), "record"] in shown
 
 
-def test_the_worst_outliers_come_first_with_record_value_prediction_and_interval(
-    complete: Facts, rows: pd.DataFrame
-) -> None:
-    page = write_report(complete, rows, PICTURES)
+def test_the_worst_outliers_are_in_order_with_record_value_prediction_and_interval(complete: Facts, page: str) -> None:
+    shown = page[page.index("largest errors make") :]
     missed = (complete.predictions["fine-tune"] - complete.predictions["value"]).abs()
     worst = missed.sort_values(ascending=False).index[:15]
-    assert re.findall(r'<tr id="row-(\d+)">', page) == [str(place) for place in worst]
-    text = Parsed(page).text
+    assert re.findall(r'<tr id="row-(\d+)">', shown) == [str(place) for place in worst]
     first = complete.predictions.loc[worst[0]]
-    shown = text[
-        text.index("The worst outliers make" if "The worst outliers make" in text else "with the largest errors") :
-    ]
     values = [f"{first[name]:,.0f}".replace("-", "\N{MINUS SIGN}") for name in ("value", "fine-tune", "low", "high")]
-    assert all(value in shown[:600] for value in (first["record"], *values))
-
-
-def test_structures_are_drawn(facts: Facts, rows: pd.DataFrame) -> None:
-    page = write_report(facts, rows, PICTURES)
-    assert page.count('alt="structure of a molecule"') == 15 + 8
+    text = Parsed(shown).text
+    assert all(value in text[: text.index(f"row {worst[1]}")] for value in (first["record"], *values))
 
 
 def test_elements_of_compositions_stand_on_their_periodic_table(facts: Facts) -> None:
@@ -272,7 +269,7 @@ def test_atom_types_are_found_and_drawn() -> None:
 def test_every_element_has_its_place_on_the_periodic_table() -> None:
     recipe = load_recipe("formation-energy")
     groups = [Group(element, 20, 0.1, 0.2) for element in recipe.features.elements]
-    assert periodic_table(groups, recipe.property) == periodic_table(groups[::-1][::-1], recipe.property)
+    assert periodic_table(groups, recipe.property) == periodic_table(list(groups), recipe.property)
     few = [Group(element, 2, 0.1, 0.2) for element in ("H", "O")]
     assert periodic_table(few, recipe.property).startswith(b"<?xml")
 
