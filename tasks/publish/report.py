@@ -453,6 +453,8 @@ def _outliers(case: Case) -> Html:
 def _rows(case: Case, places_of: list[int], named: set[int]) -> Html:
     """Return rows of the target as a table; links lead to those that are named here."""
     chosen_rows = case.predictions.loc[places_of]
+    if case.transfer != case.metrics["best"]["method"]:  # the intervals are another method's
+        chosen_rows = chosen_rows.drop(columns=["low", "high"], errors="ignore")
     made = cells(chosen_rows, case.rows.loc[places_of], case.transfer, case.unit, case.decimals)
     return table(made, ids=[anchor(place) if place in named else "" for place in places_of])
 

@@ -192,6 +192,13 @@ def test_names_of_others_do_no_harm(complete: Facts, rows: pd.DataFrame) -> None
     assert parsed.text.count(HOSTILE) >= 4
 
 
+def test_intervals_of_another_method_do_not_stand_beside_a_prediction(complete: Facts, rows: pd.DataFrame) -> None:
+    metrics = {**complete.metrics, "extrapolation": None, "best": {"method": "scratch", "frozen": 0, "inner_mae": {}}}
+    page = write_report(dataclasses.replace(complete, metrics=metrics), rows, PICTURES)
+    assert '<th class="n">fine-tune</th>' in page
+    assert '<th class="n">90&nbsp;% interval</th>' not in page
+
+
 def test_another_method_may_stand_for_transfer(facts: Facts, rows: pd.DataFrame) -> None:
     metrics = json.loads(json.dumps(facts.metrics))
     metrics["best"]["method"] = "stack"
