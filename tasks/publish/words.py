@@ -86,7 +86,9 @@ def called(method: str) -> str:
 
 
 def lifted(metrics: Metrics) -> str:
-    """Return the method that stands for transfer: the published one; fine-tuning where scratch was chosen."""
+    """Return what stands for transfer: what each fold chose, or the published method, or fine-tuning for scratch."""
+    if "transfer" in metrics["methods"]:
+        return "transfer"
     method: str = metrics["best"]["method"]
     return "fine-tune" if method == "scratch" else method
 
