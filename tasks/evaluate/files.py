@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.evaluate.certainty import certainty
-from tasks.evaluate.comparison import Outcome, Setting, run_jobs
+from tasks.evaluate.comparison import TRANSFER, Outcome, Setting, run_jobs
 from tasks.evaluate.extrapolation import extrapolate, groups_of
 from tasks.evaluate.summary import best_choice, predictions_table, summarise
 from tasks.featurize import Table, load
@@ -38,7 +38,8 @@ def compare(
     predictions = predictions_table(full, table, in_source)
     has = contents(table, state["elements"], from_parquet(rows)["foreign"].tolist())
     seen = np.array(state["elements"])[json.loads(store.read(checkpoint, "seen.json"))].tolist()
-    certain = certainty(setting, predictions, metrics["best"]["method"], has, seen)
+    judged = "scratch" if metrics["best"]["method"] == "scratch" else TRANSFER
+    certain = certainty(setting, predictions, judged, has, seen)
     of_value = ("value", *full[0].predictions, "low", "high", "spread")
     numbers = {"fold": "1", "in_source": "1", "distance": "1", **dict.fromkeys(of_value, unit)}
     return {

@@ -33,5 +33,6 @@ def _show(store: Store, bundle: Bundle) -> None:
     metrics = json.loads(store.read(bundle, "metrics.json"))
     show_table(f"metrics {bundle.recipe}", method_rows(metrics["methods"], metrics["unit"]), headline(metrics))
     pictures = {name: store.read(bundle, name) for name in ("parity.png", "learning-curve.png")}
-    report = for_dashboard(store.read(bundle, "README.md").decode(), pictures)
-    show_markdown(f"report {bundle.recipe}", report, headline(metrics))
+    card = for_dashboard(store.read(bundle, "README.md").decode(), pictures)
+    more = f"More, and where transfer lost: the page `report.html` in the bundle `{bundle}`.\n\n"
+    show_markdown(f"report {bundle.recipe}", f"{more}{card}", headline(metrics))

@@ -8,6 +8,7 @@ import yaml
 from tasks.handles import Comparison, Lineage, Model
 from tasks.publish.card import Facts, write_card
 from tasks.publish.figures import learning_curve, parity
+from tasks.publish.report import write_report
 from tasks.recipe import Recipe
 from tasks.store import Store
 from tasks.tables import from_parquet
@@ -56,6 +57,9 @@ def bundle_files(
         "trunk.safetensors": store.read(made_from.checkpoint, "weights.safetensors"),
         "trunk.json": store.read(made_from.checkpoint, "model.json"),
         "README.md": write_card(facts, pictures).encode(),
+        "report.html": write_report(
+            facts, from_parquet(store.read(made_from.target, "rows.parquet")), pictures
+        ).encode(),
         **{name: picture.png for name, picture in pictures.items()},
     }
 

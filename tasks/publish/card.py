@@ -34,6 +34,7 @@ CONTENTS = {
     "trunk.json": "its kind",
     "rival.safetensors": "a model that was not fine-tuned, whose disagreement tells where to be careful, and",
     "rival.json": "its kind",
+    "report.html": "the same as this card and more, as a page to read in a browser, offline too",
     "manifest.json": "size and SHA-256 of every file",
 }
 
@@ -174,7 +175,9 @@ Use it to fill gaps in tables, to put candidates in order and to find values tha
 def _quality(facts: Facts, image: str) -> str:
     metrics = facts.metrics
     everything = method_rows(metrics["methods"], metrics["unit"])
-    meanings = "\n".join(f"- **{row['method']}**: {MEANINGS[row['method']]}" for row in everything)
+    meanings = "\n".join(
+        f"- **{row['method']}**: {MEANINGS.get(row['method'], 'see the recipe')}" for row in everything
+    )
     return f"""## How good it is
 
 Each is predicted while it is held out ({facts.recipe.evaluation.folds} folds; {facts.kind.folds}).
@@ -271,7 +274,7 @@ def _data(facts: Facts) -> str:
 - **Source**: {source.name}, {source.what}.
 {_auxiliary(facts)}- **Target**: {target.name}, {target.what}.
 
-{_meant(target)}The values of the target came from {_tables(facts.reports[1])}.
+{_meant(target)}The values of the target came from {tables(facts.reports[1])}.
 Rows are rejected for what the data themselves say, never for a model's error on them:
 
 {markdown(rejection_rows(*facts.reports))}"""
@@ -291,7 +294,7 @@ def _meant(target: About) -> str:
     return "The target is computed, too: its values are meant where measurements are spoken of.\n" * target.computed
 
 
-def _tables(report: Mapping[str, Any]) -> str:
+def tables(report: Mapping[str, Any]) -> str:
     """Say how many accepted values each table gave, and that those of some were landed by the recipe's users."""
     return ", ".join(f"{table} ({count:,})" for table, count in report["tables"].items())
 
@@ -302,14 +305,15 @@ def _training(facts: Facts) -> str:
     return f"""## Training
 
 Each enters as {entering(facts.recipe.features)}.
-The prediction is {over} over its atoms plus what {_network(facts.recipe)} makes of the rest.
+The prediction is {over} over its atoms plus what {network(facts.recipe)} makes of the rest.
 Pretraining on {history["training_rows"]:,} rows of the source reached a mean absolute error of
 {number(history["validation_mae"])} {history["unit"]} on {history["validation_rows"]:,} others.
 Of the methods that make a model, {chosen(facts.metrics)} had the least error inside the training folds
 and is the one published."""
 
 
-def _network(recipe: Recipe) -> str:
+def network(recipe: Recipe) -> str:
+    """Say what kind of network the recipe has."""
     match recipe.network:
         case Residual(width=width, blocks=blocks):
             return f"a residual network of {blocks} blocks of {width} units"

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tasks.publish.words import number, times
+from tasks.publish.words import TRANSFER, number, times
 from tasks.recipe import Property
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
@@ -54,10 +54,11 @@ def parity(predictions: pd.DataFrame, metrics: Metrics, of: Property) -> Picture
         of: the property.
     """
     figure = Figure(figsize=(9, 4.9), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(METHODS), sharex=True, sharey=True)
-    frame = _frame(predictions[["value", *METHODS]].to_numpy())
-    beyond = {method: _panel(axes, predictions, method, frame) for axes, method in zip(panels, METHODS, strict=True)}
-    for axes, method in zip(panels, METHODS, strict=True):
+    methods = TRANSFER, "scratch"
+    panels = figure.subplots(1, len(methods), sharex=True, sharey=True)
+    frame = _frame(predictions[["value", *methods]].to_numpy())
+    beyond = {method: _panel(axes, predictions, method, frame) for axes, method in zip(panels, methods, strict=True)}
+    for axes, method in zip(panels, methods, strict=True):
         errors = metrics["methods"][method]
         lines = (
             f"mean absolute error {number(errors['mae'])} {of.unit}",
@@ -100,7 +101,7 @@ def learning_curve(metrics: Metrics, of: Property) -> Picture:
     if any(times(point) for point in points):
         said = "arrows: how many times as many\nmeasurements scratch needs to be as good"
         axes.text(0.98, 0.97, said, transform=axes.transAxes, ha="right", va="top", fontsize=10, color=GREY)
-    _plain(axes)
+    plain(axes)
     folds = len(points[0]["scratch"]["mae_per_fold"])
     caption = (
         f"Scratch versus transfer: mean absolute error on held-out {metrics['of']} against the number of measurements "
@@ -132,7 +133,7 @@ def _panel(axes: Axes, predictions: pd.DataFrame, method: str, frame: tuple[floa
         axes.scatter(x, y, s=22, facecolors="white", edgecolors=colour, linewidths=1, clip_on=False, zorder=3)
     axes.set(xlim=frame, ylim=frame, aspect="equal")
     axes.locator_params(nbins=6)
-    _plain(axes)
+    plain(axes)
     return int(outside.sum())
 
 
@@ -198,13 +199,18 @@ def _arrow(axes: Axes, point: Mapping[str, Any], above: float) -> None:
 def _tick_errors(axes: Axes, errors: Vector) -> None:
     """Frame the errors and put round numbers on their axis."""
     low, high = errors.min() / 1.12, errors.max() * 1.08
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
-    ticks = [tick for tick in np.outer(powers, TICKS).ravel() if low <= tick <= high]
+    ticks = round_numbers(low, high)
     axes.set_ylim(low, high)
     axes.set_yticks(ticks, [f"{tick:,.10g}" for tick in ticks])
 
 
-def _plain(axes: Axes) -> None:
+def round_numbers(low: float, high: float) -> list[float]:
+    """Return the round numbers between two positive ones, for a logarithmic axis."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
+    return [float(tick) for tick in np.outer(powers, TICKS).ravel() if low <= tick <= high]
+
+
+def plain(axes: Axes) -> None:
     """Leave out what carries no information."""
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)

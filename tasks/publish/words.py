@@ -16,7 +16,8 @@ NAMES = {
     "boosted trees": "the boosted trees",
     "mean": "the mean of the measurements",
 }
-DIFFERENCE = "transfer - scratch"
+TRANSFER = "transfer"
+DIFFERENCE = f"{TRANSFER} - scratch"
 LEFT_OUT = {"clusters": "all {of} of a cluster", "elements": "all {of} with an element"}
 
 
@@ -24,6 +25,37 @@ def sentences(metrics: Metrics) -> list[str]:
     """Return all there is to say: the published method, its rivals, what transfer is worth at each size and beyond."""
     curve = [worth(metrics, point) for point in metrics["learning_curve"]]
     return [headline(metrics), rivals(metrics), *curve, unseen(metrics), *extrapolating(metrics)]
+
+
+def verdict(metrics: Metrics, difference: Mapping[str, float]) -> str:
+    """Say in one sentence whether transfer is better than training from scratch, by how much, and how sure that is.
+
+    Args:
+        metrics: of the comparison.
+        difference: of the absolute errors of transfer less those of scratch, on all held-out rows.
+    """
+    errors = metrics["methods"][TRANSFER]["mae"], metrics["methods"]["scratch"]["mae"]
+    said, apart = _said(errors, difference, metrics["unit"])
+    share = f"{abs(1 - errors[0] / errors[1]):.0%}".replace("%", " %") if errors[1] else ""
+    tested = f"on {metrics['rows']['all']:,} held-out {metrics['of']} {TRANSFER} {said}, {apart}."
+    if difference["high"] < 0:
+        return f"Transfer is better by {share}: {tested}"
+    if difference["low"] > 0:
+        return f"Transfer loses by {share}: {tested}"
+    return f"The data do not tell whether transfer is better: {tested}"
+
+
+def gain(metrics: Metrics) -> str:
+    """Say in one sentence how many measurements transfer is worth where they are fewest, and where they are most."""
+    points = [point for point in metrics["learning_curve"] if times(point)]
+    if not points:
+        return "At no size of the training set do the data show how many measurements transfer is worth."
+    first, last = points[0], points[-1]
+    said = (
+        f"{first['size']:,} measurements with transfer do what {first['scratch needs']:,.0f} do without: transfer is "
+        f"worth {times(first)} times as many measurements"
+    )
+    return f"{said}." if last is first else f"{said} at {first['size']:,}, {times(last)} times at {last['size']:,}."
 
 
 def headline(metrics: Metrics) -> str:
@@ -47,7 +79,12 @@ def chosen(metrics: Metrics) -> str:
     """Return the published method in words: fine-tuning with 2 layers frozen."""
     method, frozen = metrics["best"]["method"], metrics["best"]["frozen"]
     layers = {0: "no layer", 1: "1 layer"}.get(frozen, f"{frozen} layers")
-    return f"fine-tuning with {layers} frozen" if method == "fine-tune" else NAMES[method]
+    return f"fine-tuning with {layers} frozen" if method == "fine-tune" else called(method)
+
+
+def called(method: str) -> str:
+    """Return a method in words that fit into a sentence."""
+    return NAMES.get(method, method)
 
 
 def rivals(metrics: Metrics) -> str:
@@ -57,7 +94,7 @@ def rivals(metrics: Metrics) -> str:
     better = [name for name in sorted(methods, key=lambda name: methods[name]["mae"]) if methods[name]["mae"] < least]
     if not better:
         return "None of the other methods, plain baselines included, errs by less."
-    listed = ", ".join(f"{NAMES[name]} by {number(methods[name]['mae'])} {metrics['unit']}" for name in better)
+    listed = ", ".join(f"{called(name)} by {number(methods[name]['mae'])} {metrics['unit']}" for name in better)
     return (
         f"Of the other methods these err by less: {listed}; the choice was made inside the training folds, "
         "without a look at what was held out."
@@ -71,7 +108,7 @@ def worth(metrics: Metrics, point: Mapping[str, Any]) -> str:
         metrics: of the comparison.
         point: one of its `learning_curve`.
     """
-    errors = point["transfer"]["mae"], point["scratch"]["mae"]
+    errors = point[TRANSFER]["mae"], point["scratch"]["mae"]
     verdict = _verdict(errors, point["difference"], metrics["unit"])
     said = f"With {point['size']:,} measurements {verdict}"
     if point["difference"]["high"] >= 0:
@@ -90,7 +127,7 @@ def unseen(metrics: Metrics) -> str:
     part = metrics["not in source"]
     if part is None:
         return f"The source has all of the {metrics['of']}, so nothing tells how well others are predicted."
-    errors = part["methods"]["transfer"]["mae"], part["methods"]["scratch"]["mae"]
+    errors = part["methods"][TRANSFER]["mae"], part["methods"]["scratch"]["mae"]
     verdict = _verdict(errors, part["differences"][DIFFERENCE], metrics["unit"])
     return f"On the {metrics['rows']['not in source']:,} {metrics['of']} that the source does not have {verdict}"
 
@@ -106,8 +143,8 @@ def extrapolating(metrics: Metrics) -> list[str]:
 
 
 def _beyond(metrics: Metrics, part: Mapping[str, Any]) -> str:
-    verdict = _verdict((part["transfer"], part["scratch"]), part["difference"], metrics["unit"])
-    apart = "less than both" if part["direct"] < min(part["transfer"], part["scratch"]) else "for comparison"
+    verdict = _verdict((part[TRANSFER], part["scratch"]), part["difference"], metrics["unit"])
+    apart = "less than both" if part["direct"] < min(part[TRANSFER], part["scratch"]) else "for comparison"
     return f"{verdict} {_start(NAMES['direct'])} errs by {number(part['direct'])} {metrics['unit']}, {apart}."
 
 
@@ -155,18 +192,23 @@ def signed(value: float, decimals: int) -> str:
 
 def _verdict(errors: tuple[float, float], difference: Mapping[str, float], unit: str) -> str:
     """Say which of transfer and scratch errs by less, or that the data do not tell."""
-    decimals = _decimals(difference)
-    rounded = [round(value, decimals) for value in (*errors, difference["mean"])]
-    # A reader who subtracts should get the difference that is said.
-    finer = not math.isclose(rounded[0] - rounded[1], rounded[2], abs_tol=1e-9)
-    tuned, scratch = (signed(error, decimals + finer) for error in errors)
-    said = f"errs by {tuned} {unit}, training from scratch by {scratch}"
-    apart = f"a difference of {interval(difference, finer=finer).replace('(', '(95 % interval ')}"
+    said, apart = _said(errors, difference, unit)
     if difference["low"] > 0:
         return f"transfer loses: it {said}, {apart}."
     if difference["high"] < 0:
         return f"transfer {said}: {apart}."
     return f"the data do not tell the methods apart: transfer {said}, {apart}."
+
+
+def _said(errors: tuple[float, float], difference: Mapping[str, float], unit: str) -> tuple[str, str]:
+    """Say by how much each errs, and how far they are apart, in digits that add up."""
+    decimals = _decimals(difference)
+    rounded = [round(value, decimals) for value in (*errors, difference["mean"])]
+    # A reader who subtracts should get the difference that is said.
+    finer = not math.isclose(rounded[0] - rounded[1], rounded[2], abs_tol=1e-9)
+    tuned, scratch = (signed(error, decimals + finer) for error in errors)
+    apart = f"a difference of {interval(difference, finer=finer).replace('(', '(95 % interval ')}"
+    return f"errs by {tuned} {unit}, training from scratch by {scratch}", apart
 
 
 def _decimals(difference: Mapping[str, float]) -> int:

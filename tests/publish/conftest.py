@@ -10,13 +10,32 @@ import pytest
 from tasks.evaluate.comparison import Job, Outcome
 from tasks.evaluate.summary import predictions_table, summarise
 from tasks.featurize import Table
+from tasks.handles import Checkpoint, Comparison, Features, Lineage, Model, Raw, Snapshot
 from tasks.learn import Choice
+from tasks.publish.card import Facts
 from tasks.recipe import Recipe, load_recipe
 
 ROWS, FOLDS = 600, 5
 # Mean absolute errors, kJ/mol, by number of training rows; None is all of them.
 SCALES = {50: (75, 92), 100: (59, 69), 200: (48, 55), None: (30, 38)}
 OTHERS = {"direct": 60, "featurizer": 45, "mean": 250, "ridge": 42, "boosted trees": 44}
+
+REPORTS = (
+    {
+        "rows": 1300,
+        "accepted": 1200,
+        "rejected": {"duplicate": 100},
+        "elements": ["C", "F", "H", "N", "O"],
+        "tables": {"QM9": 1200},
+    },
+    {
+        "rows": 900,
+        "accepted": 600,
+        "rejected": {"foreign element": 200, "duplicate": 100},
+        "elements": ["C", "H"],
+        "tables": {"CRC": 588, "landed:1a2b3c4d": 12},
+    },
+)
 
 
 class Compared(NamedTuple):
@@ -73,3 +92,26 @@ def make_comparison() -> Callable[..., Compared]:
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
     return load_recipe("qm9-webbook")
+
+
+@pytest.fixture(scope="session")
+def facts(compared: Compared, recipe: Recipe) -> Facts:
+    names = iter(f"{place:016x}" for place in range(9))
+    kinds = (Raw, Raw, Snapshot, Snapshot, Features, Features, Checkpoint)
+    return Facts(
+        recipe=recipe,
+        metrics=compared.metrics,
+        predictions=compared.predictions,
+        reports=REPORTS,
+        history={
+            "unit": "kJ/mol",
+            "training_rows": 1140,
+            "validation_rows": 60,
+            "validation_mae": 11.2,
+            "auxiliary_rows": [],
+        },
+        elements=("C", "F", "H", "N", "O"),
+        model=Model(next(names)),
+        comparison=Comparison(next(names)),
+        lineage=Lineage(*(kind(next(names)) for kind in kinds)),
+    )

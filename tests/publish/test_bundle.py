@@ -26,6 +26,7 @@ CONTRACT = CERTAINTY | {
     "parity.png",
     "predictions.parquet",
     "recipe.yaml",
+    "report.html",
     "trunk.json",
     "trunk.safetensors",
     "weights.safetensors",
@@ -51,6 +52,7 @@ class Stored(NamedTuple):
 def stored(store: Store, compared: Any, recipe: Recipe) -> Stored:
     """What the stages before have left in the store."""
     metrics, predictions = compared.metrics, compared.predictions
+    molecules = predictions[["record", "key"]].assign(name="pentane", smiles="CCCCC", formula="C5H12")
     units = dict.fromkeys(("value", *metrics["methods"]), "kJ/mol") | {"in_source": "1", "fold": "1"}
 
     def put(handle: H, files: dict[str, bytes], seconds: float) -> H:
@@ -64,7 +66,7 @@ def stored(store: Store, compared: Any, recipe: Recipe) -> Stored:
         put(Raw("00"), {"rows.parquet": b"rows"}, 1),
         put(Raw("01"), {"rows.parquet": b"rows"}, 2),
         put(Snapshot("02"), {"report.json": dump(REPORT)}, 3),
-        put(Snapshot("03"), {"report.json": dump(REPORT)}, 4),
+        put(Snapshot("03"), {"report.json": dump(REPORT), "rows.parquet": to_parquet(molecules, {})}, 4),
         put(Features("04"), {"state.json": b"{}"}, 5),
         put(Features("05"), {"state.json": dump({"elements": REPORT["elements"], "names": ["count_sCH3"]})}, 6),
         put(

@@ -5,34 +5,14 @@ import json
 import re
 from typing import Any
 
-import pytest
 import yaml
 
-from tasks.handles import Checkpoint, Comparison, Features, Lineage, Model, Raw, Snapshot
 from tasks.publish.card import Facts, for_dashboard, write_card
 from tasks.publish.figures import Picture
 from tasks.publish.grids import markdown, rejection_rows
 from tasks.publish.words import number, sentences
-from tasks.recipe import Recipe
 
 PICTURES = {"parity.png": Picture(b"one", "Parity: …"), "learning-curve.png": Picture(b"two", "Curve: …")}
-REPORTS = (
-    {
-        "rows": 1300,
-        "accepted": 1200,
-        "rejected": {"duplicate": 100},
-        "elements": ["C", "F", "H", "N", "O"],
-        "tables": {"QM9": 1200},
-    },
-    {
-        "rows": 900,
-        "accepted": 600,
-        "rejected": {"foreign element": 200, "duplicate": 100},
-        "elements": ["C", "H"],
-        "tables": {"CRC": 588, "landed:1a2b3c4d": 12},
-    },
-)
-
 
 DIFFERENCE = {"mean": -20.0, "low": -25.0, "high": -15.0}
 EXTRAPOLATION = {
@@ -58,29 +38,6 @@ EXTRAPOLATION = {
         "not in source": None,
     },
 }
-
-
-@pytest.fixture
-def facts(compared: Any, recipe: Recipe) -> Facts:
-    names = iter(f"{place:016x}" for place in range(9))
-    kinds = (Raw, Raw, Snapshot, Snapshot, Features, Features, Checkpoint)
-    return Facts(
-        recipe=recipe,
-        metrics=compared.metrics,
-        predictions=compared.predictions,
-        reports=REPORTS,
-        history={
-            "unit": "kJ/mol",
-            "training_rows": 1140,
-            "validation_rows": 60,
-            "validation_mae": 11.2,
-            "auxiliary_rows": [],
-        },
-        elements=("C", "F", "H", "N", "O"),
-        model=Model(next(names)),
-        comparison=Comparison(next(names)),
-        lineage=Lineage(*(kind(next(names)) for kind in kinds)),
-    )
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -135,8 +92,8 @@ def test_licences_citations_and_fingerprints_are_there(facts: Facts) -> None:
         assert f"`{handle}`" in card
 
 
-def test_rejected_rows_are_counted_by_reason() -> None:
-    table = markdown(rejection_rows(*REPORTS)).splitlines()
+def test_rejected_rows_are_counted_by_reason(facts: Facts) -> None:
+    table = markdown(rejection_rows(*facts.reports)).splitlines()
     assert table == [
         "| outcome | source | target |",
         "| --- | ---: | ---: |",
@@ -174,9 +131,10 @@ def test_what_was_held_out_as_a_whole_is_told_by_group_and_with_what_the_source_
 
 
 def test_an_element_that_the_source_lacks_is_named(facts: Facts) -> None:
-    report = {**REPORTS[0], "elements": ["C", "H"]}
+    source, target = facts.reports
+    report = {**source, "elements": ["C", "H"]}
     metrics = {**facts.metrics, "extrapolation": EXTRAPOLATION}
-    card = write_card(dataclasses.replace(facts, metrics=metrics, reports=(report, REPORTS[1])), PICTURES)
+    card = write_card(dataclasses.replace(facts, metrics=metrics, reports=(report, target)), PICTURES)
     assert "The source has no N, but all others of these elements" in card
 
 
