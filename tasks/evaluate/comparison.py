@@ -120,7 +120,7 @@ def run_job(setting: Setting, job: Job) -> Outcome:
     source = Fitted.from_files(setting.weights, setting.about)
     seed = job.fold + setting.evaluation.folds * job.draw
     tuned = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
-    others = [Choice("direct"), Choice("featurizer"), Choice("difference")]
+    others = [Choice("direct"), Choice("featurizer"), Choice("difference"), *map(Choice, setting.transfer.variants)]
     predictions: dict[str, Vector] = {}
     seconds: dict[str, float] = {}
 

@@ -5,7 +5,7 @@ Each takes the same table of training rows and returns a fitted model, so that t
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,9 +16,16 @@ from tasks.learn.fitted import Fitted, Vector, fit_additive
 from tasks.learn.networks import LayeredNetwork, build
 from tasks.learn.process import Process
 from tasks.learn.training import Schedule, predict, represent, train
-from tasks.recipe import Transfer
+from tasks.recipe import Transfer, Variant
 
 PENALTIES = np.logspace(-3, 4, 15)
+FALL = 2.6  # of the learning rate from layer to layer: J. Howard, S. Ruder, arXiv:1801.06146
+PULL = 1.0  # times the learning rate is the way back to the start that a weight goes in each step
+VARIANTS: dict[str, dict[str, Any]] = {
+    "gradual unfreezing": {"gradual": True},
+    "discriminative rates": {"fall": FALL},
+    "L2-SP": {"pull": PULL},
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Choice:
         frozen: layers frozen, for fine-tune; 0 for the others.
     """
 
-    method: Literal["scratch", "direct", "featurizer", "difference", "fine-tune"]
+    method: Literal["scratch", "direct", "featurizer", "difference", "fine-tune"] | Variant
     frozen: int = 0
 
 
@@ -55,6 +62,8 @@ def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, 
             return difference(source, training, seed)
         case "fine-tune":
             return fine_tune(source, training, plan, choice.frozen, seed)
+        case variant:
+            return fine_tune(source, training, plan, 0, seed, **VARIANTS[variant])
 
 
 def scratch(source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:
@@ -107,7 +116,7 @@ def difference(source: Fitted, training: Table, seed: int) -> Fitted:
     return replace(model, process=Process.fit(represent(network, features), features, missed, seed))
 
 
-def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed: int) -> Fitted:
+def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed: int, **way: Any) -> Fitted:
     """Freeze the first layers of the source's network and train the others on the target.
 
     The additive part first takes up what the source's model misses per element: the constant errors of the theory. As
@@ -119,12 +128,13 @@ def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed
         plan: how to train.
         frozen: number of layers of the trunk to freeze, from the first.
         seed: of the order of the rows.
+        way: fields of the training's `Schedule` that make it another kind of fine-tuning, see VARIANTS.
     """
     members: list[LayeredNetwork] = [deepcopy(source.networks[0]) for _ in range(plan.members)]
     for network in members:
         network.freeze(frozen)
     model = Fitted(members, _corrected(source, training), source.scale, source.spec)
-    return _train(model, training, plan, seed, (plan.epochs, plan.rate))
+    return _train(model, training, plan, seed, (plan.epochs, plan.rate), **way)
 
 
 def _corrected(source: Fitted, training: Table) -> Vector:
@@ -134,10 +144,10 @@ def _corrected(source: Fitted, training: Table) -> Vector:
     return corrected
 
 
-def _train(model: Fitted, training: Table, plan: Transfer, seed: int, pace: tuple[int, float]) -> Fitted:
+def _train(model: Fitted, training: Table, plan: Transfer, seed: int, pace: tuple[int, float], **way: Any) -> Fitted:
     """Train each member in an order of the rows of its own; the pace is epochs and peak learning rate."""
     rows = torch.from_numpy(training.features), model.remainder(training)
     for member, network in enumerate(model.networks):
         order = 1000 * plan.seed + 100 * seed + member
-        train(network, rows, Schedule(pace[0], plan.batch, pace[1], plan.decay, order))
+        train(network, rows, Schedule(pace[0], plan.batch, pace[1], plan.decay, order, **way))
     return model

@@ -10,9 +10,12 @@ from tasks.publish.words import interval, number, places, signed
 Rows = Sequence[Mapping[str, str]]
 
 MEANINGS = {
-    "transfer": "of the next four, in each fold the one with the least error inside of its training rows",
+    "transfer": "of those that use the source, in each fold the one with the least error inside of its training rows",
     "fine-tune": "the source's network: first layers frozen, the others trained on the measurements",
     "difference": "the source's network as it is, and a Gaussian process on what it represents for what it misses",
+    "gradual unfreezing": "fine-tuning in which the layers join the head one by one, the last first",
+    "discriminative rates": "fine-tuning with learning rates that fall from the head to the first layer",
+    "L2-SP": "fine-tuning with weights that are drawn back to where they started",
     "featurizer": "the source's network frozen, ridge regression on what it represents",
     "direct": "the source's network as it is",
     "scratch": "the same kind of network, trained on the measurements alone",

@@ -9,6 +9,9 @@ Metrics = Mapping[str, Any]
 NAMES = {
     "fine-tune": "fine-tuning",
     "difference": "difference learning",
+    "gradual unfreezing": "fine-tuning with gradual unfreezing",
+    "discriminative rates": "fine-tuning with discriminative rates",
+    "L2-SP": "fine-tuning with L2-SP",
     "featurizer": "the featurizer",
     "direct": "the source's model as it is",
     "scratch": "training from scratch",

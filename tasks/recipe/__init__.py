@@ -18,6 +18,7 @@ from tasks.recipe.schema import (
     Rules,
     Statistics,
     Transfer,
+    Variant,
 )
 from tasks.recipe.section import Unit
 
@@ -46,6 +47,7 @@ __all__ = [
     "TableFile",
     "Transfer",
     "Unit",
+    "Variant",
     "load_recipe",
     "recipe_names",
 ]

@@ -210,11 +210,20 @@ class Pretraining(Section):
     seed: int = Field(ge=0, description="Seed of the weights, the split and the order of the rows.")
 
 
+Variant = Literal["gradual unfreezing", "discriminative rates", "L2-SP"]
+
+
 class Transfer(Section):
     """How networks are fitted on the target, fine-tuned and from scratch alike."""
 
     freeze: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = Field(
         description="Numbers of first layers to freeze that are tried; the choice is made inside the training folds."
+    )
+    variants: tuple[Variant, ...] = Field(
+        default=(),
+        description="Ways of fine-tuning without frozen layers that are tried, too: layers that join one by one, the "
+        "last first, or with rates that fall from the head down (arXiv:1801.06146), or weights that are drawn back to "
+        "where they started (arXiv:1802.01483).",
     )
     epochs: PositiveInt = Field(description="Passes over the training rows when fine-tuning.")
     scratch_epochs: PositiveInt = Field(description="Passes over the training rows from scratch.")

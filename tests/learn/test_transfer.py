@@ -16,6 +16,7 @@ from tasks.recipe import Transfer
 METHODS = [
     *map(Choice, ("scratch", "direct", "featurizer", "difference")),
     *(Choice("fine-tune", frozen) for frozen in (0, 2, 3)),
+    *map(Choice, ("gradual unfreezing", "discriminative rates", "L2-SP")),
 ]
 EACH = pytest.mark.parametrize("choice", METHODS, ids=lambda choice: f"{choice.method}-{choice.frozen}")
 
