@@ -192,6 +192,18 @@ def _data(case: Case) -> Html:
         }
         for side, about, report in zip(("source", "target"), facts.sources(), facts.reports, strict=True)
     ]
+    beside = zip(facts.recipe.auxiliary, facts.auxiliary(), history["auxiliary_rows"], strict=True)
+    rows[1:1] = [
+        {
+            "": f"auxiliary: {name}",
+            "database": about.name,
+            "what": about.what,
+            "rows": "",
+            "accepted": f"{count:,}",
+            "licence": about.licence,
+        }
+        for name, about, count in beside
+    ]
     over = "a sum" if facts.recipe.property.extensive else "an average"
     computed = facts.sources()[1].computed
     pretrained = (
@@ -463,7 +475,8 @@ def _rows(case: Case, places_of: list[int], named: set[int]) -> Html:
 def _origin(case: Case) -> Html:
     """Return what the page was made from, whom to cite, and the files beside it."""
     facts = case.facts
-    citations = [cited(citation) for about in facts.sources() for citation in about.citations]
+    abouts = (*facts.sources(), *facts.auxiliary())
+    citations = [cited(said) for said in dict.fromkeys(said for about in abouts for said in about.citations)]
     files = ("metrics.json", "predictions.parquet", "recipe.yaml", "README.md", "manifest.json")
     named: list[str] = []
     for name in files:
