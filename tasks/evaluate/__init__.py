@@ -16,7 +16,7 @@ __all__ = ["best", "evaluate"]
 
 @task(task_run_name="compare methods on {target}")
 def evaluate(checkpoint: Checkpoint, target: Features, transfer: Transfer, evaluation: Evaluation) -> Comparison:
-    """Compare fine-tuning with scratch, direct, featurizer and baselines, with nested choice and learning curve."""
+    """Compare the methods that use the source with scratch and baselines: nested choice, learning curve, intervals."""
     store = connect()
     inputs = (checkpoint, target, transfer, evaluation)
     handle = Comparison(fingerprint("tasks.evaluate", *inputs, libraries=("torch", "numpy", "scikit-learn")))

@@ -29,7 +29,7 @@ CHEAP: dict[str, dict[str, Any]] = {
     "network": {"width": 16, "blocks": 1},
     "pretraining": {"epochs": 1, "sums": 0, "batch": 4096},
     "transfer": {"epochs": 2, "scratch_epochs": 2, "freeze": [0, 2]},
-    "evaluation": {"folds": 2, "sizes": [50], "draws": 1},
+    "evaluation": {"folds": 2, "sizes": [50], "draws": 1, "clusters": 2, "elements": 0},
 }
 
 

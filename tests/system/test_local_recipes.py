@@ -1,6 +1,7 @@
 """The recipes for compositions and dyes run end to end on the tables of the shared folder."""
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ CHEAP: dict[str, dict[str, Any]] = {
     "network": {"width": 16, "blocks": 1},
     "pretraining": {"epochs": 1, "batch": 4096},
     "transfer": {"epochs": 2, "scratch_epochs": 2, "freeze": [0, 2]},
-    "evaluation": {"folds": 2, "sizes": [50], "draws": 1},
+    "evaluation": {"folds": 2, "sizes": [50], "draws": 1, "clusters": 2, "elements": 0},
 }
 FILES = {
-    "formation-energy": ("oqmd/formation_energy.csv", "experiment/formation_energy.csv"),
-    "porphyrin": ("cmr/dssc-sample.db", "cmr/dssc-sample.db"),
+    "formation-energy": {
+        "source": "oqmd/formation_energy.csv",
+        "auxiliary.materials-project": "materials_project/formation_energy.csv",
+        "target": "experiment/formation_energy.csv",
+    },
+    "porphyrin": {"source": "cmr/dssc-sample.db", "target": "cmr/dssc-sample.db"},
 }
 WORDS = {
     "formation-energy": ("compositions", "eV/atom", "doi:10.1038/npjcompumats.2015.10"),
@@ -38,8 +43,8 @@ def test_a_recipe_runs_on_local_files_and_its_bundle_says_what_it_was_made_from(
         content[section] |= values
     here = place(name)
     here.write(content)
-    source, target = (shared_data / file for file in FILES[name])
-    ended = here.run("--set", f"source.data.at={source}", "--set", f"target.data.at={target}")
+    settings = [f"{part}.data.at={shared_data / file}" for part, file in FILES[name].items()]
+    ended = here.run(*chain.from_iterable(("--set", setting) for setting in settings))
     assert (ended.status, ended.complained) == (0, [])
     of, unit, citation = WORDS[name]
     files = here.files()
@@ -49,4 +54,4 @@ def test_a_recipe_runs_on_local_files_and_its_bundle_says_what_it_was_made_from(
     assert f"held-out {of}" in ended.said
     made = bundle(files, name)
     assert citation in made["README.md"].decode()
-    assert yaml.safe_load(made["recipe.yaml"])["source"]["data"]["at"] == str(source)
+    assert yaml.safe_load(made["recipe.yaml"])["source"]["data"]["at"] == str(shared_data / FILES[name]["source"])
