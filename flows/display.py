@@ -87,13 +87,13 @@ def _methods(metrics: dict[str, Any]) -> Table:
         table.add_column(column, justify="right")
     for name, row in sorted(metrics["methods"].items(), key=lambda item: item[1]["mae"]):
         spread = np.std(row["mae_per_fold"], ddof=1)
-        seconds = metrics["seconds_per_fit"][name]
+        seconds = metrics["seconds_per_fit"].get(name)  # transfer is one of the others in each fold
         table.add_row(
             name,
             f"{number(row['mae'])} ± {signed(spread, places(row['mae']))}",
             number(row["median"]),
             number(row["rmse"]),
-            f"{seconds:.1f}",
+            "" if seconds is None else f"{seconds:.1f}",
         )
     return table
 
