@@ -293,7 +293,7 @@ def _grouped(case: Case, groups: list[Group], kind: str) -> Html:
     of = case.facts.recipe.property
     if kind == "element" and len(groups) >= MANY:
         caption = (
-            f"Mean absolute error of {of.name} by element, after transfer ({case.transfer}), in {of.unit}. Blue: it is "
+            f"Mean absolute error of {of.name} by element after transfer, in {of.unit}. Blue: it is "
             f"less than from scratch; orange: more; white: the same. Grey: fewer than {LEAST} rows, too few for a mean."
         )
         return picture(periodic_table(groups, of), caption)
@@ -304,7 +304,7 @@ def _grouped(case: Case, groups: list[Group], kind: str) -> Html:
     few = f" Left out: {left_out} with fewer than {LEAST} rows." if left_out else ""
     types = " In brackets their names among the electrotopological-state types." if kind == "atom type" else ""
     caption = (
-        f"Mean absolute error of {of.name} by {kind}: circles after transfer ({case.transfer}), squares from scratch; "
+        f"Mean absolute error of {of.name} by {kind}: circles after transfer, squares from scratch; "
         f"on the right the number of rows.{types}{few}"
     )
     return picture(dumbbells(shown, case.transfer, of), caption)
