@@ -1,4 +1,4 @@
-"""Measures pretraining: `python tests/learn/measure.py TABLE` tells its error on a tenth of the compounds of OQMD's table.
+"""Measures pretraining: `python tests/learn/measure.py TABLE` tells its error on a tenth of the compounds of a table.
 
 The network of the recipe formation-energy learns the other nine tenths; then ElemNet as published learns the same rows,
 from fractions alone, for as many seconds. Neither ever sees the tenth, nor is anything chosen by it.
