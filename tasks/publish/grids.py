@@ -10,7 +10,7 @@ from tasks.publish.words import interval, number, places, signed
 Rows = Sequence[Mapping[str, str]]
 
 MEANINGS = {
-    "transfer": "of those that use the source, in each fold the one with the least error inside of its training rows",
+    "transfer": "in each fold fine-tuning, or what uses the source and is surely better inside of its training rows",
     "fine-tune": "the source's network: first layers frozen, the others trained on the measurements",
     "difference": "the source's network as it is, and a Gaussian process on what it represents for what it misses",
     "gradual unfreezing": "fine-tuning in which the layers join the head one by one, the last first",

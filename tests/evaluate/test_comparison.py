@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.baselines import BASELINES
-from tasks.evaluate.comparison import TRANSFER, Job, Outcome, Setting, run_job, run_jobs, validate
+from tasks.evaluate.comparison import TRANSFER, Job, Outcome, Setting, _beats, run_job, run_jobs, validate
 from tasks.evaluate.files import compare
 from tasks.evaluate.folds import grouped_folds, subset
 from tasks.featurize import Table
@@ -119,9 +119,10 @@ def test_a_size_is_drawn_as_often_as_there_are_rows_for_it(setting: Setting) -> 
     assert [(job.size, job.draw) for job in jobs[::3]] == [(None, 0), (60, 0), (30, 0), (30, 1)]
 
 
-def test_transfer_is_what_has_the_least_inner_error_of_all_that_use_the_source(outcome: Outcome) -> None:
+def test_transfer_is_fine_tuning_or_what_is_surely_better_and_uses_the_source(outcome: Outcome) -> None:
     assert set(outcome.inner) == {*WITH_SOURCE, Choice("scratch")}
-    assert outcome.chosen == min(WITH_SOURCE, key=lambda choice: outcome.inner[choice])
+    tuned = [choice for choice in WITH_SOURCE if choice.method == "fine-tune"]
+    assert outcome.inner[outcome.chosen] <= min(outcome.inner[choice] for choice in tuned)
     np.testing.assert_array_equal(outcome.predictions[TRANSFER], outcome.predictions[outcome.chosen.method])
 
 
@@ -152,13 +153,13 @@ def test_the_choice_is_made_on_rows_even_if_the_seed_is_the_number_of_the_fold(
     setting = make_setting(target, seed=fold, folds=5)
     training = target.take(np.flatnonzero(setting.folds() != fold))
     assert np.bincount(grouped_folds(training.keys, 5, f"inner:{fold}"), minlength=5).min() > 0
-    assert np.isfinite(validate([Choice("direct")], source, training, plan, fold)[Choice("direct")])
+    assert np.isfinite(validate([Choice("direct")], source, training, plan, fold)[Choice("direct")]).all()
 
 
 def test_of_few_rows_all_speak_in_the_choice(source: Fitted, target: Table, plan: Transfer) -> None:
     few = target.take(np.arange(60))
     inner = validate([Choice("direct")], source, few, plan, seed=0)
-    assert inner[Choice("direct")] == pytest.approx(float(np.mean(np.abs(source.predict(few) - few.values))))
+    assert inner[Choice("direct")].mean() == pytest.approx(float(np.mean(np.abs(source.predict(few) - few.values))))
 
 
 def test_of_many_rows_one_inner_fold_speaks(source: Fitted, target: Table, plan: Transfer) -> None:
@@ -167,7 +168,8 @@ def test_of_many_rows_one_inner_fold_speaks(source: Fitted, target: Table, plan:
     inner = validate([Choice("direct")], source, many, plan, seed=3)
     aside = many.take(np.flatnonzero(grouped_folds(many.keys, 5, "inner:3") == 0))
     assert len(aside) > 80
-    assert inner[Choice("direct")] == pytest.approx(float(np.mean(np.abs(source.predict(aside) - aside.values))))
+    missed = np.abs(source.predict(aside) - aside.values)
+    assert sorted(inner[Choice("direct")]) == pytest.approx(sorted(missed), rel=1e-4)
 
 
 def test_no_choice_is_fitted_on_the_rows_that_judge_it(source: Fitted, target: Table, plan: Transfer) -> None:
@@ -178,7 +180,18 @@ def test_no_choice_is_fitted_on_the_rows_that_judge_it(source: Fitted, target: T
     for fold in range(5):
         fitted = fit_choice(choice, source, few.take(np.flatnonzero(folds != fold)), plan, seed=7)
         missed[folds == fold] = np.abs((fitted.predict(few) - few.values)[folds == fold])
-    assert validate([choice], source, few, plan, seed=7)[choice] == pytest.approx(missed.mean(), rel=1e-6)
+    found = validate([choice], source, few, plan, seed=7)[choice]
+    assert sorted(found) == pytest.approx(sorted(missed), rel=1e-4)
+
+
+def test_a_method_is_better_if_its_gain_exceeds_a_standard_error() -> None:
+    random = np.random.default_rng(0)
+    errors = random.exponential(size=100)
+    gains = random.normal(size=100)
+    gains -= gains.mean()
+    assert not _beats(errors, errors)
+    assert not _beats(errors, errors + gains + 0.09)
+    assert _beats(errors, errors + gains + 0.11)
 
 
 @pytest.mark.parametrize("name", BASELINES)
