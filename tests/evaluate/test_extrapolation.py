@@ -116,10 +116,10 @@ def test_the_errors_of_a_group_are_those_of_fits_on_all_other_rows(setting: Sett
     found = leave_out(setting, one_group, in_source=12)["clusters"]
     rest, held_out = (setting.target.take(rows) for rows in (np.arange(30, 120), one_group.rows))
     source = Fitted.from_files(setting.weights, setting.about)
-    for choice in (TUNED, Choice("scratch"), Choice("direct")):
+    for method, choice in {"transfer": TUNED, "scratch": Choice("scratch"), "direct": Choice("direct")}.items():
         model = fit_choice(choice, source, rest, setting.transfer, seed=0)
         mae = pytest.approx(np.mean(np.abs(model.predict(held_out) - held_out.values)))
-        assert found["groups"][0][choice.method] == found[choice.method] == mae
+        assert found["groups"][0][method] == found[method] == mae
     assert {key: found["groups"][0][key] for key in ("name", "rows", "in source")} == {
         "name": "1",
         "rows": 30,
@@ -132,14 +132,13 @@ def test_values_left_out_influence_no_prediction(setting: Setting, one_group: Gr
     values[one_group.rows] += 1e4  # far above all predictions: each error grows by as much, if these stay the same
     changed = replace(setting, target=replace(setting.target, values=values))
     before, after = (leave_out(s, one_group)["clusters"] for s in (setting, changed))
-    signed = {"transfer": [], "scratch": []}
     source = Fitted.from_files(setting.weights, setting.about)
     rest, held_out = (setting.target.take(rows) for rows in (np.arange(30, 120), one_group.rows))
-    for choice in (TUNED, Choice("scratch")):
+    for method, choice in {"transfer": TUNED, "scratch": Choice("scratch")}.items():
         model = fit_choice(choice, source, rest, setting.transfer, seed=0)
-        signed[choice.method] = held_out.values - model.predict(held_out)
-        assert after[choice.method] == pytest.approx(1e4 + np.mean(signed[choice.method]))
-        assert before[choice.method] == pytest.approx(np.mean(np.abs(signed[choice.method])))
+        signed = held_out.values - model.predict(held_out)
+        assert after[method] == pytest.approx(1e4 + np.mean(signed))
+        assert before[method] == pytest.approx(np.mean(np.abs(signed)))
 
 
 @pytest.mark.usefixtures("one_core")

@@ -26,6 +26,7 @@ PATIENCE = 600  # seconds for what takes a minute on quiet processors
 # What makes the shipped recipe cheap. All of QM9 is read and judged; a tenth of it is stable enough to be learnt from.
 CHEAP: dict[str, dict[str, Any]] = {
     "source": {"rules": {"per_atom": [-200, -20], "duplicates": "lowest"}},
+    "target": {"data": {"database": "chemicals", "tables": ["ATcT"]}},
     "network": {"width": 16, "blocks": 1},
     "pretraining": {"epochs": 1, "sums": 0, "batch": 4096},
     "transfer": {"epochs": 2, "scratch_epochs": 2, "freeze": [0, 2]},
