@@ -158,7 +158,7 @@ def test_the_metrics_of_a_bundle_keep_the_contract(finished: Outcome) -> None:
         assert len(method["mae_per_fold"]) == 2
     difference = found["differences"]["transfer - scratch"]
     assert difference["low"] <= difference["mean"] <= difference["high"]
-    assert [point["size"] for point in found["learning_curve"]] == [50, 982]
+    assert [point["size"] for point in found["learning_curve"]] == [50, 52]
     assert found["seconds"]["pretrain"] > 0
 
 
