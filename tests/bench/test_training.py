@@ -109,7 +109,9 @@ def dataloader(data: Rows, batch: Sequence[int]) -> Model:
 
 
 def scikit_learn(data: Rows, batch: Sequence[int]) -> Model:
-    model = MLPRegressor(hidden_layer_sizes=ELEMNET, batch_size=BATCH, learning_rate_init=RATE, max_iter=1, random_state=0)
+    model = MLPRegressor(
+        hidden_layer_sizes=ELEMNET, batch_size=BATCH, learning_rate_init=RATE, max_iter=1, random_state=0
+    )
     features, targets = (tensor[batch[0] : batch[-1] + 1].numpy() for tensor in data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # one pass is what is wanted
