@@ -16,6 +16,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from tasks.featurize import Table
+from tasks.learn import training
 from tasks.learn.fitted import Fitted
 
 Matrix = npt.NDArray[np.float32]
@@ -135,9 +136,7 @@ class Domain:
 
 def represent(source: Fitted, table: Table) -> Matrix:
     """Return the activations (n, w) that the source's trunk makes of some rows."""
-    with torch.no_grad():
-        parts = [source.networks[0].represent(part) for part in torch.from_numpy(table.features).split(8192)]
-    represented: Matrix = torch.cat(parts).numpy()
+    represented: Matrix = training.represent(source.networks[0], torch.from_numpy(table.features)).numpy()
     return represented
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save as save_tensors
 
 from tasks.featurize import Table
 from tasks.learn.networks import LayeredNetwork, build
-from tasks.learn.process import Process
+from tasks.learn.process import SIGMA, Process
 from tasks.learn.training import predict, represent
 from tasks.recipe import Network
 
@@ -23,7 +23,6 @@ Vector = npt.NDArray[np.float64]
 PENALTIES = np.logspace(-8, 1, 19)  # times the mean sum of squares of a column
 REWEIGHTED = 30  # times at most; it takes about ten
 HUBER = 1.35  # standard deviations, beyond which residuals count less: 95 % efficient if there are no outliers
-SIGMA = 1.4826  # times the median absolute deviation is the standard deviation of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,13 @@ class Fitted:
     scale: float
     spec: Network
     process: Process | None = None
+
+    @classmethod
+    def untrained(cls, table: Table, spec: Network, seeds: Sequence[int]) -> "Fitted":
+        """Make a model with the additive part of a table, and a network that has learnt nothing for each seed."""
+        additive = fit_additive(table.elements, table.values)
+        scale = float(np.std(table.values - table.elements @ additive)) or 1.0
+        return cls([build(spec, table.features.shape[1], seed) for seed in seeds], additive, scale, spec)
 
     def predict(self, table: Table) -> Vector:
         """Return the predictions (n,) in the unit of the property."""

@@ -12,9 +12,8 @@ import torch
 
 from tasks.featurize import Table
 from tasks.learn.extensive import with_sums
-from tasks.learn.fitted import Fitted, fit_additive
+from tasks.learn.fitted import Fitted
 from tasks.learn.multitask import MultitaskNetwork, together
-from tasks.learn.networks import build
 from tasks.learn.training import Epoch, Schedule, train
 from tasks.progress import report
 from tasks.recipe import Network, Pretraining
@@ -36,7 +35,7 @@ def pretrain_network(
     order = np.random.default_rng(plan.seed).permutation(len(source))
     first = math.ceil(plan.validation * len(source))
     validation, training = source.take(order[:first]), source.take(order[first:])
-    model = _untrained(training, network, plan.seed)
+    model = Fitted.untrained(training, network, [plan.seed])
 
     def watch(epoch: Epoch) -> None:
         report("pretrain", epoch.number, plan.epochs, f"validation error {epoch.error * model.scale:.3g} {unit}")
@@ -45,7 +44,7 @@ def pretrain_network(
     rows = [(torch.from_numpy(learnt.features), model.remainder(learnt))]
     for other in others:
         fresh = other.take(np.flatnonzero(~np.isin(other.keys.astype(str), validation.keys.astype(str))))
-        rows.append((torch.from_numpy(fresh.features), _untrained(fresh, network, plan.seed).remainder(fresh)))
+        rows.append((torch.from_numpy(fresh.features), Fitted.untrained(fresh, network, []).remainder(fresh)))
     aside = [(torch.from_numpy(validation.features), model.remainder(validation))]
     epochs = train(
         MultitaskNetwork(model.networks[0], len(others)) if others else model.networks[0],
@@ -69,13 +68,6 @@ def pretrain_network(
         "keys.parquet": to_parquet(keys, {}),
         "seen.json": json.dumps(_seen([source, *others]).tolist()).encode(),
     }
-
-
-def _untrained(table: Table, network: Network, seed: int) -> Fitted:
-    """Return a model with the additive part of a table and with a network that has learnt nothing yet."""
-    additive = fit_additive(table.elements, table.values)
-    scale = float(np.std(table.values - table.elements @ additive))
-    return Fitted([build(network, table.features.shape[1], seed)], additive, scale, network)
 
 
 def _seen(tables: Sequence[Table]) -> npt.NDArray[np.bool_]:

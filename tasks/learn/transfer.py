@@ -13,7 +13,6 @@ from sklearn.linear_model import RidgeCV
 
 from tasks.featurize import Table
 from tasks.learn.fitted import Fitted, Vector, fit_additive
-from tasks.learn.networks import LayeredNetwork, build
 from tasks.learn.process import Process
 from tasks.learn.training import Schedule, predict, represent, train
 from tasks.recipe import Transfer, Variant
@@ -68,13 +67,8 @@ def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, 
 
 def scratch(source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:
     """Train new networks on the target alone; of the source only the kind of network is used."""
-    additive = fit_additive(training.elements, training.values)
-    scale = float(np.std(training.values - training.elements @ additive)) or 1.0
-    members = [
-        build(source.spec, training.features.shape[1], 1000 * plan.seed + 100 * seed + member)
-        for member in range(plan.members)
-    ]
-    model = Fitted(members, additive, scale, source.spec)
+    seeds = [1000 * plan.seed + 100 * seed + member for member in range(plan.members)]
+    model = Fitted.untrained(training, source.spec, seeds)
     return _train(model, training, plan, seed, (plan.scratch_epochs, plan.scratch_rate))
 
 
@@ -130,7 +124,7 @@ def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed
         seed: of the order of the rows.
         way: fields of the training's `Schedule` that make it another kind of fine-tuning, see VARIANTS.
     """
-    members: list[LayeredNetwork] = [deepcopy(source.networks[0]) for _ in range(plan.members)]
+    members = [deepcopy(source.networks[0]) for _ in range(plan.members)]
     for network in members:
         network.freeze(frozen)
     model = Fitted(members, _corrected(source, training), source.scale, source.spec)

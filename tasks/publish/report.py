@@ -23,7 +23,6 @@ from tasks.publish.page import Html, bullets, cited, element, joined, link, para
 from tasks.publish.rows import anchor, cells, worst
 from tasks.publish.words import (
     TRANSFER,
-    called,
     chosen,
     gain,
     headline,
@@ -76,11 +75,6 @@ class Case:
         return self.facts.predictions
 
     @property
-    def transfer(self) -> str:
-        """The method that stands for transfer."""
-        return TRANSFER
-
-    @property
     def unit(self) -> str:
         """Of the property."""
         unit: str = self.metrics["unit"]
@@ -95,7 +89,7 @@ class Case:
     @property
     def decimals(self) -> int:
         """Of single values: as many as show the mean error in two digits."""
-        return max(0, places(self.metrics["methods"][self.transfer]["mae"]) - 1)
+        return max(0, places(self.metrics["methods"][TRANSFER]["mae"]) - 1)
 
     def missed(self, method: str) -> pd.Series:
         """Return the absolute errors of a method."""
@@ -163,9 +157,7 @@ def _top(case: Case) -> Html:
 def _numbers(case: Case) -> list[tuple[str, str]]:
     """Return the numbers to remember, each with what it is."""
     methods, unit = case.metrics["methods"], case.unit
-    numbers = [
-        (number(methods[name]["mae"]), f"{unit}: mean absolute error, {name}") for name in (case.transfer, "scratch")
-    ]
+    numbers = [(number(methods[name]["mae"]), f"{unit}: mean absolute error, {name}") for name in (TRANSFER, "scratch")]
     mean, _, ends = interval(case.difference).partition(" ")
     numbers.append((mean, f"{unit}: their difference {ends.replace('(', '(95 % interval ')}"))
     first = next((point for point in case.metrics["learning_curve"] if times(point)), None)
@@ -283,7 +275,7 @@ def _groups(case: Case) -> Html:
     better = sum(group.transfer < group.scratch for group in shown)
     said = (
         f"Held-out {case.of} that contain each {kind}, however much else is in them. Of the {len(shown)} {kind}s that "
-        f"occur in {LEAST} or more, {case.transfer} errs by less for {better} and scratch for {len(shown) - better}."
+        f"occur in {LEAST} or more, {TRANSFER} errs by less for {better} and scratch for {len(shown) - better}."
     )
     return joined(paragraph(said), _grouped(case, case.groups, kind))
 
@@ -307,7 +299,7 @@ def _grouped(case: Case, groups: list[Group], kind: str) -> Html:
         f"Mean absolute error of {of.name} by {kind}: circles after transfer, squares from scratch; "
         f"on the right the number of rows.{types}{few}"
     )
-    return picture(dumbbells(shown, case.transfer, of), caption)
+    return picture(dumbbells(shown, TRANSFER, of), caption)
 
 
 def _intervals(case: Case) -> Html:
@@ -315,14 +307,13 @@ def _intervals(case: Case) -> Html:
     intervals = case.metrics.get("intervals")
     if not intervals:
         return Html("")
-    method = "scratch" if case.metrics["best"]["method"] == "scratch" else case.transfer
+    method = "scratch" if case.metrics["best"]["method"] == "scratch" else TRANSFER
     level, of = _percent(intervals["level"], 0), case.facts.recipe.property
     said = (
         f"Each prediction has an interval that should hold the measurement with {level} certainty: it held "
         f"{_percent(intervals['coverage'])} of the held-out ones. On "
         f"average it is {number(intervals['width'])} {case.unit} wide. "
-        f"Expected and real errors have a rank correlation of "
-        f"{signed(intervals['rank_correlation'], 2)} (1: the same order, 0: none)."
+        f"{_ranked(intervals['rank_correlation'])}"
     )
     binned = bins(case.predictions, method) if "spread" in case.predictions else None
     caption = (
@@ -334,6 +325,14 @@ def _intervals(case: Case) -> Html:
     )
     drawn = picture(calibration(intervals, len(case.predictions), of, binned), caption)
     return joined(paragraph(said), drawn, _domain(case, method))
+
+
+def _ranked(correlation: float | None) -> str:
+    """Say whether errors are large where they are expected to be; of errors that are all the same there is no order."""
+    if correlation is None:
+        return "The expected errors, or the real ones, are all the same."
+    said = "Expected and real errors have a rank correlation of"
+    return f"{said} {signed(correlation, 2)} (1: the same order, 0: none)."
 
 
 def _domain(case: Case, method: str) -> Html:
@@ -357,7 +356,7 @@ def _domain(case: Case, method: str) -> Html:
     ]
     said = (
         "Quarters of the held-out rows by their distance from the training rows, in what the trunk makes of them; "
-        "1 is the median distance of training rows from each other."
+        "1 is how far a training row is from the nearest others, in the median."
     )
     return joined(element("h3", "Near and far"), paragraph(said), table(rows))
 
@@ -390,14 +389,13 @@ def _extrapolation(case: Case) -> Html:
 
 def _extrapolated(case: Case, part: Mapping[str, Any], said: str) -> Html:
     """Return one kind of extrapolation: its verdict and its errors by group."""
-    method = case.transfer
-    groups = [Group(str(group["name"]), group["rows"], group[method], group["scratch"]) for group in part["groups"]]
+    groups = [Group(str(group["name"]), group["rows"], group[TRANSFER], group["scratch"]) for group in part["groups"]]
     difference = part["difference"]
     sure = (
         "transfer helps" if difference["high"] < 0 else "transfer loses" if difference["low"] > 0 else "no method wins"
     )
     verdict_said = (
-        f"{said} There {called(method)} errs by {number(part[method])} {case.unit} and training from scratch by "
+        f"{said} There {TRANSFER} errs by {number(part[TRANSFER])} {case.unit} and training from scratch by "
         f"{number(part['scratch'])}: a difference of {interval(difference).replace('(', '(95 % interval ')}, {sure}."
     )
     kind = "element" if all(group.name in ELEMENTS for group in groups) else "group"
@@ -407,7 +405,7 @@ def _extrapolated(case: Case, part: Mapping[str, Any], said: str) -> Html:
 def _lost(case: Case) -> Html:
     """Return where scratch errs by less: how often, for which elements or atom types, and on which rows most."""
     kind = noun(case.facts.recipe.target.rules.of)
-    loss = case.missed(case.transfer) - case.missed("scratch")
+    loss = case.missed(TRANSFER) - case.missed("scratch")
     share = _percent(float((loss > 0).mean()), 0)
     parts: list[str] = [paragraph(f"Scratch is closer to the measurement for {share} of the {case.of}.")]
     lost = [group for group in enough(case.groups) if group.transfer > group.scratch]
@@ -428,7 +426,7 @@ def _lost(case: Case) -> Html:
         parts.append(paragraph(f"There is no {kind} with {LEAST} rows or more for which scratch errs by less."))
     places_of = [place for place in worst(loss, LOST) if loss[place] > 0]
     if places_of:
-        named = set(places_of) - set(worst(case.missed(case.transfer), WORST))  # those have their names among the worst
+        named = set(places_of) - set(worst(case.missed(TRANSFER), WORST))  # those have their names among the worst
         parts += [element("h3", f"{case.of.capitalize()} that lost most"), _rows(case, places_of, named)]
     return joined(*parts)
 
@@ -438,7 +436,7 @@ def _lost_group(case: Case, group: Group, kind: str) -> dict[str, str]:
     return {
         kind: group.name,
         "rows": f"{group.rows:,}",
-        f"{case.transfer} ({case.unit})": number(group.transfer),
+        f"{TRANSFER} ({case.unit})": number(group.transfer),
         f"scratch ({case.unit})": number(group.scratch),
         "difference": interval(difference),
         "more than chance": "yes" if difference["low"] > 0 else "no",
@@ -447,7 +445,7 @@ def _lost_group(case: Case, group: Group, kind: str) -> dict[str, str]:
 
 def _outliers(case: Case) -> Html:
     """Return the rows with the largest errors."""
-    missed = case.missed(case.transfer)
+    missed = case.missed(TRANSFER)
     places_of = worst(missed, WORST)
     total = missed.to_numpy()
     share = _percent(float(total[list(places_of)].sum() / total.sum()), 0) if total.sum() else "0 %"
@@ -468,7 +466,7 @@ def _rows(case: Case, places_of: list[int], named: set[int]) -> Html:
     chosen_rows = case.predictions.loc[places_of]
     if case.metrics["best"]["method"] == "scratch":  # the intervals are those of scratch
         chosen_rows = chosen_rows.drop(columns=["low", "high"], errors="ignore")
-    made = cells(chosen_rows, case.rows.loc[places_of], case.transfer, case.unit, case.decimals)
+    made = cells(chosen_rows, case.rows.loc[places_of], TRANSFER, case.unit, case.decimals)
     return table(made, ids=[anchor(place) if place in named else "" for place in places_of])
 
 

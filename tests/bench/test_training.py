@@ -149,22 +149,14 @@ def test_the_share_of_the_matrix_products(contest: Contest, data: Rows) -> None:
     )
 
 
-def test_beside_a_loop_over_a_dataloader(contest: Contest, data: Rows) -> None:
+@pytest.mark.parametrize(("name", "peer"), [("dataloader", dataloader), ("sklearn", scikit_learn)])
+def test_beside_what_people_write(
+    contest: Contest, data: Rows, name: str, peer: Callable[[Rows, Sequence[int]], Model]
+) -> None:
     contest(
-        "pretrain-vs-dataloader",
+        f"pretrain-vs-{name}",
         ours=partial(ours, data),
-        peer=partial(dataloader, data),
-        batches=passes(STEPS * BATCH, 3),
-        check=partial(errors, data),
-        unit="rows/s",
-    )
-
-
-def test_beside_scikit_learn(contest: Contest, data: Rows) -> None:
-    contest(
-        "pretrain-vs-sklearn",
-        ours=partial(ours, data),
-        peer=partial(scikit_learn, data),
+        peer=partial(peer, data),
         batches=passes(STEPS * BATCH, 3),
         check=partial(errors, data),
         unit="rows/s",

@@ -303,3 +303,11 @@ def test_formulas_are_written_as_chemists_write_them(hill: str, shown: str) -> N
 def test_numbers_stand_to_the_right_and_text_to_the_left() -> None:
     content = table([{"what": "a<b", "n": "\N{MINUS SIGN}1.5"}, {"what": "c", "n": "more"}, {"what": "d", "n": "2"}])
     assert '<td>a&lt;b</td><td class="n">\N{MINUS SIGN}1.5</td>' in content
+
+
+def test_errors_that_are_all_expected_to_be_the_same_have_no_rank_correlation(
+    complete: Facts, rows: pd.DataFrame
+) -> None:
+    metrics = {**complete.metrics, "intervals": {**INTERVALS, "rank_correlation": None}}
+    said = Parsed(write_report(dataclasses.replace(complete, metrics=metrics), rows, PICTURES)).text
+    assert "The expected errors, or the real ones, are all the same." in said
