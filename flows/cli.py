@@ -6,15 +6,14 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import yaml
+from dotenv import load_dotenv
 
 from tasks.errors import MatliftError
 from tasks.recipe import load_recipe, recipe_names
-
-FOLDER = Path(".matlift")
+from tasks.settings import settings
 
 # Set before Prefect is imported. Its temporary server takes up to 20 s to start on two cores; the terminal shows our
 # own lines, the dashboard those of every room.
@@ -32,6 +31,7 @@ PREFECT = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, or 1 with one sentence on stderr."""
     options = _parser().parse_args(arguments)
+    load_dotenv(".env")  # what it says for AWS and Prefect, too, who read the environment alone
     # As Ctrl-C: otherwise the servers that a command has started would outlive it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -55,12 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     store.add_argument(
         "--store",
         metavar="URL",
-        default=os.environ.get("MATLIFT_STORE"),
         help="s3://bucket/prefix, reached as AWS_ENDPOINT_URL and the AWS credentials in the environment say; without "
         "it (and without MATLIFT_STORE) the embedded server keeps it in .matlift/",
     )
-    settings = argparse.ArgumentParser(add_help=False)
-    settings.add_argument(
+    fields = argparse.ArgumentParser(add_help=False)
+    fields.add_argument(
         "--set",
         metavar="FIELD=VALUE",
         action="append",
@@ -69,10 +68,10 @@ def _parser() -> argparse.ArgumentParser:
         dest="settings",
         help="use another value than the recipe's, source.data.at=oqmd.csv say; may be given several times",
     )
-    run = commands.add_parser("run", parents=[store, settings], help="train, compare and publish")
+    run = commands.add_parser("run", parents=[store, fields], help="train, compare and publish")
     run.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
     run.set_defaults(command=_run)
-    landing = commands.add_parser("land", parents=[store, settings], help="add measurements to a recipe's target")
+    landing = commands.add_parser("land", parents=[store, fields], help="add measurements to a recipe's target")
     landing.add_argument(
         "files",
         metavar="FILE",
@@ -105,28 +104,28 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _run(options: argparse.Namespace) -> None:
     """Run the pipeline; a wrong recipe or store is refused before anything heavy is loaded."""
-    settings = dict(options.settings)
-    plan = load_recipe(options.recipe, settings)
+    fields = dict(options.settings)
+    plan = load_recipe(options.recipe, fields)
     with _store(options.store):
         _prepare_prefect()
         from flows.display import Display  # noqa: PLC0415 -- after PREFECT is set
         from flows.retrain import retrain  # noqa: PLC0415
 
         with Display(plan) as display:
-            bundle = retrain(options.recipe, settings)
+            bundle = retrain(options.recipe, fields)
         display.finish(bundle)
 
 
 def _land(options: argparse.Namespace) -> None:
     """Land measurements; fails only if no file could be used."""
-    settings = dict(options.settings)
-    plan = load_recipe(options.recipe, settings)
+    fields = dict(options.settings)
+    plan = load_recipe(options.recipe, fields)
     with _store(options.store):
         _prepare_prefect()
         from flows.display import show_arrival  # noqa: PLC0415 -- after PREFECT is set
         from flows.land import land  # noqa: PLC0415
 
-        arrival = land(options.recipe, options.files, settings)
+        arrival = land(options.recipe, options.files, fields)
         if not arrival.files:
             raise MatliftError(
                 f"nothing lies in {os.environ['MATLIFT_STORE']}/landing/{plan.name}/inbox: put files there, or name one"
@@ -186,7 +185,8 @@ def _store(url: str | None) -> Iterator[None]:
     from tasks.seaweed import embedded  # noqa: PLC0415
     from tasks.store import connect  # noqa: PLC0415
 
-    server: AbstractContextManager[str] = nullcontext(url) if url else embedded(FOLDER)
+    url = url or settings().store
+    server: AbstractContextManager[str] = nullcontext(url) if url else embedded(settings().folder)
     with server as address:
         os.environ["MATLIFT_STORE"] = address
         connect().check()

@@ -1,12 +1,12 @@
 """A Dask cluster that works on chunks, if the environment names one: processes on many machines instead of this one."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
 from tasks.errors import MatliftError
+from tasks.settings import settings
 
 PATIENCE = 5  # seconds for the scheduler to answer
 
@@ -15,7 +15,7 @@ Submit = Callable[..., Any]  # takes a function and its argument, returns a futu
 
 def address() -> str | None:
     """Return the address of the scheduler, from the environment variable MATLIFT_DASK; None if it names none."""
-    return os.environ.get("MATLIFT_DASK") or None
+    return settings().dask
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCreden
 from s3fs import S3FileSystem
 
 from tasks.errors import MatliftError
+from tasks.settings import settings
 
 LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # codes of a conditional write that lost
 NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
@@ -189,7 +190,7 @@ def _code(error: BaseException) -> str:
 
 def _disk() -> str:
     """Say how full the disk of the embedded server is; of other servers, only that it may be."""
-    folder = os.environ.get("MATLIFT_STORE_FOLDER")
+    folder = settings().store_folder
     if folder is None:
         return "most often its disk is full"
     usage = shutil.disk_usage(folder)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from tasks.errors import MatliftError
 from tasks.handles import Handle
 from tasks.s3 import TRIES, Prefix, endpoint
+from tasks.settings import settings
 
 H = TypeVar("H", bound=Handle)
 
@@ -236,7 +237,7 @@ def connect() -> Store:
     Raises:
         MatliftError: if it names none.
     """
-    url = os.environ.get("MATLIFT_STORE")
+    url = settings().store
     if not url:
         raise MatliftError("no store is named: set MATLIFT_STORE to s3://bucket/prefix")
     return _connect(url, endpoint(), os.getpid())

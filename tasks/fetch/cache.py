@@ -1,11 +1,9 @@
 """Where this machine keeps what a broken-off download has got, until it is complete."""
 
-import os
 from pathlib import Path
 
 from tasks.errors import MatliftError
-
-VARIABLE = "MATLIFT_CACHE"
+from tasks.settings import settings
 
 
 def folder() -> Path:
@@ -14,10 +12,9 @@ def folder() -> Path:
     Raises:
         MatliftError: it cannot be made.
     """
-    named = os.environ.get(VARIABLE)
-    path = Path(named).expanduser() if named else Path.home() / ".cache" / "matlift"
+    path = settings().cache.expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MatliftError(f"{path} cannot be made ({error}): set {VARIABLE} to a folder that can") from error
+        raise MatliftError(f"{path} cannot be made ({error}): set MATLIFT_CACHE to a folder that can") from error
     return path

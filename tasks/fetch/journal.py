@@ -186,7 +186,7 @@ class Journal:
         except (OSError, sqlite3.Error) as error:
             raise MatliftError(
                 f"{self._path}, which keeps what is read, cannot be used: {error}; make room there, "
-                f"or set {cache.VARIABLE} to a folder that has some"
+                "or set MATLIFT_CACHE to a folder that has some"
             ) from error
 
 

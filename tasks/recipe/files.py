@@ -10,21 +10,23 @@ from pydantic import ValidationError
 from tasks.errors import MatliftError
 from tasks.passwords import hidden
 from tasks.recipe.schema import Recipe
+from tasks.settings import settings as environment
 
 RECIPES = Path(__file__).parents[2] / "deployments" / "recipes"
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with matlift."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    """Return the names of the recipes that come with matlift, and of those in the folder that MATLIFT_RECIPES names."""
+    return sorted(_recipes())
 
 
 def load_recipe(recipe: str, settings: Mapping[str, Any] | None = None) -> Recipe:
     """Read and validate a recipe.
 
     Args:
-        recipe: the name of a recipe in `deployments/recipes`, or the path of a YAML file.
-        settings: values of fields to use instead of the file's: {"source.data.at": "oqmd.csv"}.
+        recipe: the name of a recipe, or the path of a YAML file.
+        settings: values of fields to use instead of the file's: {"source.data.at": "oqmd.csv"}. Those that
+            MATLIFT_OVERRIDES has for a recipe of that name come before them.
 
     Raises:
         MatliftError: the file is missing, is not YAML, or a field is wrong; the message names the file and the field.
@@ -36,7 +38,7 @@ def load_recipe(recipe: str, settings: Mapping[str, Any] | None = None) -> Recip
         raise MatliftError(f"{path} cannot be read: {error}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date like 2024-99-99 is a ValueError
         raise MatliftError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    for field, value in (settings or {}).items():
+    for field, value in {**environment().overrides.get(recipe, {}), **(settings or {})}.items():
         _set(content, field, value, path)
     try:
         return Recipe.model_validate(content)
@@ -55,15 +57,23 @@ def _set(content: Any, field: str, value: Any, path: Path) -> None:
     section[name] = value
 
 
+def _recipes() -> dict[str, Path]:
+    """Return the files of all recipes by name; the user's own comes before one of that name that matlift has."""
+    own = environment().recipes
+    if own and not own.is_dir():
+        raise MatliftError(f"MATLIFT_RECIPES names {own}, which is no folder: make it, or name another one.")
+    return {path.stem: path for folder in (RECIPES, own) if folder for path in folder.glob("*.yaml")}
+
+
 def _find(recipe: str) -> Path:
     """Return the file that `recipe` names."""
-    if recipe in recipe_names():
-        return RECIPES / f"{recipe}.yaml"
-    path = Path(recipe)
+    named, path = _recipes(), Path(recipe)
+    if recipe in named:
+        return named[recipe]
     if path.is_file():
         return path
     raise MatliftError(
-        f"There is no recipe named {recipe} and no such file; the recipes are {', '.join(recipe_names())}."
+        f"There is no recipe named {recipe} and no such file; the recipes are {', '.join(sorted(named))}."
     )
 
 
