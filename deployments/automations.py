@@ -1,12 +1,13 @@
 """What the server does by itself when something happens to a run."""
 
 from datetime import timedelta
+from typing import cast
 
 from prefect.automations import Automation
+from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
-from prefect.states import StateType
 
 SILENCE = timedelta(seconds=180)  # six heartbeats: a server that was away for two minutes lets its runs live
 
@@ -33,6 +34,7 @@ def crashed_runs() -> Automation:
                 name="Crashed",
                 message=f"No sign of life for {SILENCE.seconds} s: its process or its machine is gone. "
                 "`prefect flow-run retry` goes on after the last finished stage.",
+                force=False,
             )
         ],
     )
@@ -43,7 +45,7 @@ def apply_automations() -> list[str]:
     every = [crashed_runs()]
     for automation in every:
         try:
-            automation.id = Automation.read(name=automation.name).id
+            automation.id = cast("Automation", Automation.read(name=automation.name)).id  # async in async code alone
         except ValueError:  # there is none of that name yet
             automation.create()
         else:

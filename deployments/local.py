@@ -3,10 +3,12 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from tasks.errors import MatliftError
 from tasks.settings import settings
@@ -60,18 +62,25 @@ def reserved(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise MatliftError(f"the stack cannot be kept in {folder}: {error.strerror}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = running()
-            where = f", at {other.dashboard}" if other else ""
-            raise MatliftError(f"the stack in {folder} is up already{where}: `matlift status` says more") from None
+        if not _taken(lock):
+            raise MatliftError(f"the stack in {folder} is up already: `matlift status` says where")
         record = folder / "stack.json"
         record.unlink(missing_ok=True)  # of one that was killed
         try:
             yield
         finally:
             record.unlink(missing_ok=True)
+
+
+def _taken(lock: IO[bytes]) -> bool:
+    """Take a lock, unless another process keeps it; those that look whether it is free hold it for a moment."""
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def announce(stack: Stack, folder: Path) -> None:
