@@ -124,10 +124,12 @@ def _run(options: argparse.Namespace) -> None:
     plan = load_recipe(options.recipe, fields)
     with _store(options.store):
         _prepare_prefect()
-        from flows.display import Display  # noqa: PLC0415 -- after PREFECT is set
+        from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
+
+        from flows.display import Display  # noqa: PLC0415
         from flows.retrain import retrain  # noqa: PLC0415
 
-        with Display(plan) as display:
+        with Display(plan) as display, tags(plan.name):
             bundle = retrain(options.recipe, fields)
         display.finish(bundle)
 
@@ -138,10 +140,13 @@ def _land(options: argparse.Namespace) -> None:
     plan = load_recipe(options.recipe, fields)
     with _store(options.store):
         _prepare_prefect()
-        from flows.display import show_arrival  # noqa: PLC0415 -- after PREFECT is set
+        from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
+
+        from flows.display import show_arrival  # noqa: PLC0415
         from flows.land import land  # noqa: PLC0415
 
-        arrival = land(options.recipe, options.files, fields)
+        with tags(plan.name):
+            arrival = land(options.recipe, options.files, fields)
         if not arrival.files:
             raise MatliftError(
                 f"nothing lies in {os.environ['MATLIFT_STORE']}/landing/{plan.name}/inbox: put files there, or name one"
@@ -149,6 +154,21 @@ def _land(options: argparse.Namespace) -> None:
         if not any(file.landing for file in arrival.files):
             raise MatliftError("; ".join(file.refusal for file in arrival.files if file.refusal))
         show_arrival(arrival, plan)
+        _decide(plan.name)
+
+
+def _decide(recipe: str) -> None:
+    """Let the server that watches a recipe, if there is one, start a training right now if the target has changed."""
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
+
+    if not PREFECT_API_URL.value():  # a temporary server has no deployments
+        return
+    from flows.display import show_decision  # noqa: PLC0415
+    from flows.watch import watch, watched_with  # noqa: PLC0415
+    from tasks.watch import recall  # noqa: PLC0415
+
+    parameters, before = watched_with(recipe), recall(recipe)
+    show_decision(recipe, before, watch(**parameters) if parameters else None)
 
 
 def _prepare_prefect() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.names import run_name
 from tasks.curate import curate
 from tasks.evaluate import best, evaluate
 from tasks.featurize import featurize
@@ -14,7 +15,7 @@ from tasks.publish import publish
 from tasks.recipe import load_recipe
 
 
-@flow(name="retrain", flow_run_name="{recipe}")
+@flow(name="retrain", flow_run_name=run_name)
 def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     """Fetch, curate, featurize, pretrain, compare, fit and publish."""
     plan = load_recipe(recipe, settings)
