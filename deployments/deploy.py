@@ -1,5 +1,6 @@
 """Puts the work pool, the deployments of recipes and the automations on a Prefect server, whichever it is."""
 
+import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import SecretStr
 
 from deployments.server import POOL, client
 from tasks.errors import MatliftError
@@ -19,25 +21,68 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 FILE = Path(__file__).parent / "prefect.yaml"
+CONTAINERS = {"docker": "containers/docker-pool.yaml", "kubernetes": "containers/kubernetes-pool.yaml"}
+PLAIN = ("MATLIFT_STORE", "MATLIFT_DASK", "MATLIFT_OVERRIDES", "MATLIFT_TIME_LIMIT", "AWS_ENDPOINT_URL", "AWS_REGION")
+SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 WATCHES = "watches"  # taken before trainings, and never kept waiting by them
 TRAININGS = "trainings"
 
 
-def prepare_pool() -> str:
-    """Create the work pool if it is missing, of processes; set its queues; return of which type it is."""
-    from prefect.client.schemas.actions import WorkPoolCreate  # noqa: PLC0415 -- Prefect takes seconds to load
+def prepare_pool(kind: str | None = None) -> str:
+    """Make sure that the work pool is there, with its queues.
+
+    Args:
+        kind: its type: process, docker or kubernetes; if none is given, a pool that is there stays what it is, and a
+            new one is of processes.
+
+    Returns:
+        Its type.
+
+    Raises:
+        MatliftError: it is there, and of another type.
+    """
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate  # noqa: PLC0415 -- takes seconds to load
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound  # noqa: PLC0415
 
     with client() as server:
-        with suppress(ObjectAlreadyExists):  # a pool of containers or Kubernetes jobs, say: it stays what it is
-            server.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        with suppress(ObjectAlreadyExists):
+            server.create_work_pool(WorkPoolCreate(name=POOL, type=kind or "process"))
+        there = str(server.read_work_pool(POOL).type)
+        if kind not in {None, there}:
+            raise MatliftError(
+                f"the work pool {POOL} is there already, of type {there}: delete it first, and its workers with it "
+                f"(prefect work-pool delete {POOL}), or deploy to another server"
+            )
+        if kind in CONTAINERS:
+            server.update_work_pool(POOL, WorkPoolUpdate(base_job_template=_template(kind)))
         for priority, (queue, limit) in enumerate({WATCHES: None, TRAININGS: settings().trainings}.items(), start=1):
             try:
                 found = server.read_work_queue_by_name(queue, work_pool_name=POOL)
             except ObjectNotFound:
                 found = server.create_work_queue(queue, work_pool_name=POOL)
             server.update_work_queue(found.id, concurrency_limit=limit, priority=priority)
-        return str(server.read_work_pool(POOL).type)
+        return there
+
+
+def _template(kind: str) -> dict[str, Any]:
+    """Return what runs of a pool of containers or jobs are made from, with the environment that they need."""
+    template: dict[str, Any] = yaml.safe_load((FILE.parent / CONTAINERS[kind]).read_text(encoding="utf-8"))
+    if kind == "docker":  # on Kubernetes a Secret has all of it
+        template["variables"]["properties"]["env"]["default"] |= _passed_on()
+    return template
+
+
+def _passed_on() -> dict[str, str]:
+    """Return the environment of this process that runs elsewhere need; secrets go into Prefect's blocks."""
+    from prefect.blocks.system import Secret  # noqa: PLC0415
+
+    found = {name: os.environ[name] for name in PLAIN if os.environ.get(name)}
+    for name in SECRET:
+        if value := os.environ.get(name):
+            block = f"{POOL}-{name.lower().replace('_', '-')}"
+            Secret[str](value=SecretStr(value)).save(block, overwrite=True)
+            found[name] = f"{{{{ prefect.blocks.secret.{block} }}}}"
+    return found
 
 
 def deploy(recipes: Sequence[str], folder: Path | None = None) -> dict[str, str]:

@@ -93,6 +93,12 @@ def _add_stack(commands: Any, store: argparse.ArgumentParser) -> None:
     up.set_defaults(command=_up)
     deploying = commands.add_parser("deploy", help="put deployments on the server that PREFECT_API_URL names")
     deploying.add_argument("recipes", metavar="RECIPE", nargs="*", help="these alone; all recipes if none is named")
+    deploying.add_argument(
+        "--pool",
+        choices=["process", "docker", "kubernetes"],
+        help="where runs happen: processes of a worker, containers or Kubernetes jobs (deployments/containers); "
+        "what it is if the pool is there, else processes",
+    )
     deploying.set_defaults(command=_deploy)
     status = commands.add_parser("status", help="show what is up, and what each deployment did last")
     status.set_defaults(command=_status)
@@ -204,7 +210,7 @@ def _deploy(options: argparse.Namespace) -> None:
 
     prepare()
     recipes = chosen(options.recipes)
-    kind = prepare_pool()
+    kind = prepare_pool(options.pool)
     off = deploy(recipes)
     from deployments.automations import apply_automations  # noqa: PLC0415 -- after `prepare`
 
