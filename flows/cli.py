@@ -11,21 +11,11 @@ from typing import Any
 import yaml
 from dotenv import load_dotenv
 
+from deployments.local import reserved, running
+from deployments.server import address, client, prepare
 from tasks.errors import MatliftError
 from tasks.recipe import load_recipe, recipe_names
 from tasks.settings import settings
-
-# Set before Prefect is imported. Its temporary server takes up to 20 s to start on two cores; the terminal shows our
-# own lines, the dashboard those of every room.
-PREFECT = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks",
-    "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +87,34 @@ def _parser() -> argparse.ArgumentParser:
     prune.set_defaults(command=_prune)
     serve = commands.add_parser("store", help="keep the embedded store up, and say how to reach it, until Ctrl-C")
     serve.set_defaults(command=_serve)
+    _add_stack(commands, store)
     return parser
+
+
+def _add_stack(commands: Any, store: argparse.ArgumentParser) -> None:
+    """Add the commands of what runs by itself."""
+    up = commands.add_parser("up", parents=[store], help="keep server, dashboard, store and worker up, until Ctrl-C")
+    up.add_argument("recipes", metavar="RECIPE", nargs="*", help="deploy these alone; all recipes if none is named")
+    up.add_argument("--port", type=int, help="of the dashboard; 4200, or MATLIFT_PORT, if not given")
+    up.add_argument(
+        "--postgres", metavar="URL", help="keep the server's data there; or MATLIFT_POSTGRES, which hides it"
+    )
+    up.set_defaults(command=_up)
+    deploying = commands.add_parser("deploy", help="put deployments on the server that PREFECT_API_URL names")
+    deploying.add_argument("recipes", metavar="RECIPE", nargs="*", help="these alone; all recipes if none is named")
+    deploying.add_argument(
+        "--pool",
+        choices=["process", "docker", "kubernetes"],
+        help="where runs happen: processes of a worker, containers or Kubernetes jobs (deployments/containers); "
+        "what it is if the pool is there, else processes",
+    )
+    deploying.set_defaults(command=_deploy)
+    status = commands.add_parser("status", help="show what is up, and what each deployment did last")
+    status.set_defaults(command=_status)
+    doctor = commands.add_parser(
+        "doctor", parents=[store], help="check store, server, worker, versions, clock and disk"
+    )
+    doctor.set_defaults(command=_doctor)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -159,9 +176,7 @@ def _land(options: argparse.Namespace) -> None:
 
 def _decide(recipe: str) -> None:
     """Let the server that watches a recipe, if there is one, start a training right now if the target has changed."""
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
-
-    if not PREFECT_API_URL.value():  # a temporary server has no deployments
+    if not address():  # a temporary server has no deployments
         return
     from flows.display import show_decision  # noqa: PLC0415
     from flows.watch import watch, watched_with  # noqa: PLC0415
@@ -173,19 +188,10 @@ def _decide(recipe: str) -> None:
 
 def _prepare_prefect() -> None:
     """Set what Prefect reads when it is imported, and make sure that its server answers, if the settings name one."""
-    for name, value in PREFECT.items():
-        os.environ.setdefault(name, value)
-    import httpx  # noqa: PLC0415 -- after PREFECT is set
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
-
-    if address := PREFECT_API_URL.value():
-        try:
-            httpx.get(f"{address.rstrip('/')}/health", timeout=10).raise_for_status()
-        except httpx.HTTPError as error:
-            raise MatliftError(
-                f"Prefect's server does not answer at {address} ({error}): start it with `prefect server start`, or "
-                "unset PREFECT_API_URL for a temporary one"
-            ) from error
+    prepare()
+    if address():
+        with client() as server:
+            server.hello().raise_for_status()
 
 
 def _recipes(_: argparse.Namespace) -> None:
@@ -230,13 +236,63 @@ def _serve(_: argparse.Namespace) -> None:
         signal.pause()
 
 
+def _up(options: argparse.Namespace) -> None:
+    """Keep the local stack up until Ctrl-C or SIGTERM, which are how it is meant to end."""
+    from deployments.deploy import chosen  # noqa: PLC0415
+    from deployments.up import keep_up  # noqa: PLC0415
+
+    recipes = chosen(options.recipes)
+    if options.postgres:
+        os.environ["MATLIFT_POSTGRES"] = options.postgres
+    folder, port = settings().folder, options.port or settings().port
+    try:
+        with reserved(folder), _store(options.store):
+            prepare()
+            keep_up(folder, recipes, port)
+    except KeyboardInterrupt:
+        print(f"The stack is down; its data are in {folder}.")  # noqa: T201
+
+
+def _deploy(options: argparse.Namespace) -> None:
+    """Put work pool, deployments and automations on a server, empty or not."""
+    from deployments.deploy import chosen, deploy, prepare_pool  # noqa: PLC0415
+
+    prepare()
+    recipes = chosen(options.recipes)
+    kind = prepare_pool(options.pool)
+    off = deploy(recipes)
+    from deployments.automations import apply_automations  # noqa: PLC0415 -- after `prepare`
+
+    apply_automations()
+    print(f"{address()} has retrain and watch for {', '.join(recipes)}, in the work pool matlift ({kind})")  # noqa: T201
+    for name, why in off.items():
+        print(f"{name} has no schedule: {why}")  # noqa: T201
+
+
+def _status(_: argparse.Namespace) -> None:
+    """Show what is up."""
+    from deployments.status import show  # noqa: PLC0415
+
+    prepare()
+    show()
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    """Check everything, and fail if something is wrong."""
+    from deployments.doctor import examine  # noqa: PLC0415
+
+    prepare()
+    examine(_store(options.store))
+
+
 @contextmanager
 def _store(url: str | None) -> Iterator[None]:
     """Give the tasks their store: the one named, or the embedded server's; checked before anything is put in it."""
     from tasks.seaweed import embedded  # noqa: PLC0415
     from tasks.store import connect  # noqa: PLC0415
 
-    url = url or settings().store
+    stack = running()
+    url = url or settings().store or (stack.store if stack and not stack.credentials else None)
     server: AbstractContextManager[str] = nullcontext(url) if url else embedded(settings().folder)
     with server as address:
         os.environ["MATLIFT_STORE"] = address

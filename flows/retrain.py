@@ -13,9 +13,10 @@ from tasks.handles import Bundle, Lineage
 from tasks.learn import fit, pretrain
 from tasks.publish import publish
 from tasks.recipe import load_recipe
+from tasks.settings import settings as environment
 
 
-@flow(name="retrain", flow_run_name=run_name)
+@flow(name="retrain", flow_run_name=run_name, timeout_seconds=environment().time_limit)
 def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     """Fetch, curate, featurize, pretrain, compare, fit and publish."""
     plan = load_recipe(recipe, settings)

@@ -89,6 +89,19 @@ def embedded(folder: Path) -> Iterator[str]:
                 _stop(folder)
 
 
+def revive(folder: Path) -> None:
+    """Start the server of a folder again if it has died while it was lent.
+
+    Raises:
+        MatliftError: it does not come up, or not where its clients know it.
+    """
+    if _alive(folder):
+        return
+    port = _running(folder).ports["s3"]
+    if os.environ["AWS_ENDPOINT_URL"] != f"http://127.0.0.1:{port}":
+        raise MatliftError(f"the store's server in {folder} died, and its port was taken meanwhile: start again")
+
+
 def _running(folder: Path) -> Settings:
     """Return the settings of the folder's server once it answers; start it if it does not run.
 

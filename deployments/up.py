@@ -1,0 +1,256 @@
+"""Brings the local stack up, keeps it up, and stops it: server, work pool, deployments, automations and a worker."""
+
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from rich.console import Console
+
+from deployments.children import Child
+from deployments.local import Stack, announce
+from deployments.server import POOL, client
+from tasks.errors import MatliftError
+from tasks.s3 import endpoint
+from tasks.seaweed import revive
+from tasks.settings import settings
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+START_SECONDS = 300  # a server has its database to make, perhaps on processors that others share
+DEATHS, WITHIN = 5, 600  # so many of one program in so many seconds, and the stack gives up
+MONTH = 30 * 24 * 3600
+TRIES = 3  # of a training whose process is killed each time: it may be what kills the machine
+
+# Leases on disk: a server that forgets them when it restarts would cancel the runs that hold them.
+SERVER = {
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(MONTH),
+}
+WORKER = {
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+}
+
+
+def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
+    """Bring the stack up on top of the store in the environment, and keep it up until KeyboardInterrupt.
+
+    Args:
+        folder: where it keeps its data; the caller has reserved it.
+        recipes: the names of those that are deployed.
+        port: where the server listens, on this machine alone.
+
+    Raises:
+        MatliftError: a part does not come up, or keeps dying.
+    """
+    start = time.monotonic()
+    console = Console(highlight=False)
+    home = folder.resolve() / "prefect"
+    home.mkdir(exist_ok=True)
+    stack = _stack(port)
+    _set_prefect(home, stack.api)
+    server, worker = _programs(home, port)
+    server.stop()  # of a stack that was killed
+    worker.stop()
+    _require_free(port)
+    try:
+        console.print(f"{'store':<20}  {stack.store} at {stack.endpoint}", soft_wrap=True)
+        _start(console, server, worker, recipes)
+        announce(stack, folder)
+        console.print(f"Up after {time.monotonic() - start:.0f} s, until Ctrl-C: {stack.dashboard}", style="bold")
+        console.print("From another terminal here: matlift status, matlift land FILE --recipe RECIPE")
+        _tend(console, server, worker)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # impatience must not leave half of it running
+            signal.signal(number, signal.SIG_IGN)
+        with console.status("stopping"):
+            worker.stop()
+            server.stop()
+
+
+def _stack(port: int) -> Stack:
+    """Return what other commands must know."""
+    where = settings()
+    return Stack(
+        api=f"http://127.0.0.1:{port}/api",
+        dashboard=f"http://127.0.0.1:{port}",
+        store=str(where.store),
+        endpoint=endpoint(),
+        credentials=str(where.store_folder / "store.json") if where.store_folder else None,
+        process=os.getpid(),
+    )
+
+
+def _set_prefect(home: Path, api: str) -> None:
+    """Point Prefect in this process and its children at the stack's own server, whatever else the user logs in to."""
+    for name in ("PREFECT_API_KEY", "PREFECT_PROFILE"):
+        os.environ.pop(name, None)
+    os.environ |= {"PREFECT_HOME": str(home), "PREFECT_API_URL": api}
+
+
+def _programs(home: Path, port: int) -> tuple[Child, Child]:
+    """Return the server and the worker."""
+    prefect = [sys.executable, "-m", "prefect"]
+    database = settings().postgres
+    kept = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": _asynchronous(database.get_secret_value())} if database else {}
+    start = [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    server = Child("server", start, {**os.environ, **SERVER, **kept}, home)
+    start = [*prefect, "worker", "start", "--pool", POOL, "--name", socket.gethostname(), "--install-policy", "never"]
+    return server, Child("worker", start, {**os.environ, **WORKER}, home)
+
+
+def _asynchronous(url: str) -> str:
+    """Return the URL of a PostgreSQL database with the driver that Prefect needs; it is a secret."""
+    if not re.match(r"postgres(ql)?(\+asyncpg)?://", url):
+        raise MatliftError("the server's database is named as postgresql://user:password@host:port/database")
+    return re.sub(r"^postgres(ql)?(\+asyncpg)?://", "postgresql+asyncpg://", url)
+
+
+def _require_free(port: int) -> None:
+    """Make sure that nobody else listens on a port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise MatliftError(
+                f"port {port} of this machine is taken, by another Prefect server perhaps: choose another one with "
+                "--port or MATLIFT_PORT"
+            ) from error
+
+
+def _start(console: Console, server: Child, worker: Child, recipes: Sequence[str]) -> None:
+    """Start the parts one after the other, with a line for each when it is ready."""
+    with _step(console, "server") as said:
+        server.start()
+        # Prefect takes seconds to load: the server's and ours at the same time
+        from deployments.automations import apply_automations  # noqa: PLC0415
+        from deployments.deploy import deploy, forget_others, prepare_pool  # noqa: PLC0415
+
+        _wait(server, _healthy)
+        said.append(f"{os.environ['PREFECT_API_URL']}, its data in {os.environ['PREFECT_HOME']}")
+    with _step(console, "work pool") as said:
+        said.append(f"{POOL}, of type {prepare_pool()}, {settings().trainings} training(s) at once")
+        said.extend(recover())
+    worker.start()
+    with _step(console, "deployments") as said:
+        off = deploy(recipes, Path.cwd())
+        said.append(f"retrain and watch for {', '.join(recipes)}")
+        said.extend(f"{name} without schedule: {why}" for name, why in off.items())
+        said.extend(f"{name} is not deployed any more" for name in forget_others(recipes))
+    with _step(console, "automations") as said:
+        said.extend(apply_automations())
+    with _step(console, "worker") as said:
+        _wait(worker, worker_is_online)
+        said.append(f"{socket.gethostname()}, its log {worker.log}")
+
+
+@contextmanager
+def _step(console: Console, part: str) -> Iterator[list[str]]:
+    """Show what is being started, and when it is ready what it says, a line each."""
+    start, said = time.monotonic(), list[str]()
+    with console.status(f"starting: {part}"):
+        yield said
+    for line, text in enumerate(said):
+        took = f"{time.monotonic() - start:5.1f} s" if line == 0 else ""
+        console.print(f"{'' if line else part:<12} {took:>7}  {text}", soft_wrap=True)
+
+
+def _wait(child: Child, ready: Callable[[], bool]) -> None:
+    """Wait until a program does its work."""
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if not child.alive() or time.monotonic() > deadline:
+            raise MatliftError(f"the {child.name} did not start; its log {child.log} ends with: {child.gist()}")
+        time.sleep(0.1)
+
+
+def _healthy() -> bool:
+    """Tell whether the server answers."""
+    try:
+        return httpx.get(f"{os.environ['PREFECT_API_URL']}/health", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def worker_is_online() -> bool:
+    """Tell whether the server hears from a worker."""
+    with client() as server:
+        return any(one.status == "ONLINE" for one in server.read_workers_for_work_pool(POOL))
+
+
+def recover() -> list[str]:
+    """Put an end to runs whose process is gone with its worker, and let trainings go on where they were; say which.
+
+    Only where there is one worker, and it does not run: nobody else can be at work on them.
+    """
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter, WorkPoolFilterName  # noqa: PLC0415
+    from prefect.states import Cancelled, Crashed, Scheduled  # noqa: PLC0415
+
+    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
+    pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+    said = []
+    with client() as server:
+        for run in server.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=pool):
+            if run.state and run.state.is_cancelling():
+                server.set_flow_run_state(run.id, Cancelled(message="Its process was gone already"))
+                continue
+            server.set_flow_run_state(
+                run.id, Crashed(message="Its process is gone: the stack or its machine went down")
+            )
+            if "trainings" in str(run.work_queue_name) and run.run_count <= TRIES:
+                again: State[Any] = Scheduled(message="It goes on after its last finished stage")
+                server.set_flow_run_state(run.id, again, force=True)
+                said.append(f"{run.name} goes on where it was when its process died")
+    return said
+
+
+def _tend(console: Console, server: Child, worker: Child) -> None:
+    """Start again what dies, until KeyboardInterrupt, or until it has died too often."""
+    deaths: dict[str, deque[float]] = {child.name: deque(maxlen=DEATHS) for child in (server, worker)}
+    while True:
+        time.sleep(1)
+        if kept := settings().store_folder:
+            revive(kept)
+        for child in (server, worker):
+            if child.alive():
+                continue
+            _count(deaths[child.name], child)
+            _tell(console, f"the {child.name} died and is started again; it said: {child.gist()}")
+            if child is server:
+                server.start()
+                _wait(server, _healthy)
+            else:
+                child.stop()  # the runs that it left behind
+                for line in recover():
+                    _tell(console, line)
+                child.start()
+
+
+def _tell(console: Console, line: str) -> None:
+    """Say what happened, and when."""
+    console.print(f"{time.strftime('%H:%M:%S')} {line}", soft_wrap=True)
+
+
+def _count(times: deque[float], child: Child) -> None:
+    """Note a death, and give up if there were too many."""
+    times.append(time.monotonic())
+    if len(times) == DEATHS and times[-1] - times[0] < WITHIN:
+        raise MatliftError(
+            f"the {child.name} died {DEATHS} times within {WITHIN // 60} minutes; its log {child.log} ends with: "
+            f"{child.gist()}"
+        )
