@@ -178,12 +178,16 @@ def _decide(recipe: str) -> None:
     """Let the server that watches a recipe, if there is one, start a training right now if the target has changed."""
     if not address():  # a temporary server has no deployments
         return
+    from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
+
     from flows.display import show_decision  # noqa: PLC0415
     from flows.watch import watch, watched_with  # noqa: PLC0415
     from tasks.watch import recall  # noqa: PLC0415
 
     parameters, before = watched_with(recipe), recall(recipe)
-    show_decision(recipe, before, watch(**parameters) if parameters else None)
+    with tags(recipe):
+        after = watch(**parameters) if parameters else None
+    show_decision(recipe, before, after)
 
 
 def _prepare_prefect() -> None:

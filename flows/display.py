@@ -137,8 +137,8 @@ def show_decision(recipe: str, before: Memory | None, after: Memory | None) -> N
         console.print("No training was started: nothing has been landed that the target did not have")
     else:
         known = before is not None and before.run == after.run
-        said = "No training was started, for this is the target that was last trained on" if known else "Training"
-        console.print(f"{said}: {url_for('flow-run', obj_id=after.run)}")
+        said = "No training was started, for this is the target of" if known else "Started the training"
+        console.print(f"{said} {after.title(recipe)}: {url_for('flow-run', obj_id=after.run)}")
 
 
 def _counts(file: Landed, fate: Fates | None) -> list[str]:

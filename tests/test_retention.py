@@ -99,7 +99,7 @@ def test_the_newest_bundles_and_the_champion_stay_with_all_they_were_made_from(
 
 
 def test_what_is_younger_than_a_day_stays(store: Store) -> None:
-    fill(store)
+    store.write(Raw("1" * 16), {"rows.parquet": b"rows"}, 0)
     store.files.replace("models/0123456789abcdef/weights", b"being written")
     before = store.files.find("")
     assert prune(store, 1).freed == []

@@ -67,13 +67,12 @@ def start(recipe: str, decision: Memory, parameters: dict[str, Any]) -> Memory:
     Raises:
         MatliftError: the server has no such deployment.
     """
-    rows = "" if decision.rows is None else f" with {decision.rows:,} rows"
     name = f"retrain/{recipe}"
     try:
         run = run_deployment(
             name,
             parameters=parameters,
-            flow_run_name=f"{recipe}{rows}",
+            flow_run_name=decision.title(recipe),
             tags=[TAG],
             idempotency_key=f"{recipe} {decision.digest} {decision.key}",
             timeout=0,

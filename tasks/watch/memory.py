@@ -43,6 +43,10 @@ class Memory:
         """Whether a run was decided on that has not been started yet."""
         return self.key is not None and self.run is None
 
+    def title(self, recipe: str) -> str:
+        """Return what the run is called."""
+        return recipe if self.rows is None else f"{recipe} with {self.rows:,} rows"
+
     def seen(self, inbox: str, landed: Sequence[Landing], table: Raw) -> Self:
         """Return this with what lies in the inbox, what has landed, and the target's table."""
         return replace(self, inbox=inbox, landed=landed_digest(landed), table=table.path)

@@ -233,11 +233,10 @@ def test_landing_says_which_training_it_has_started_and_where_to_look(
     with get_client(sync_client=True) as client:
         only = {"flow_runs": {"tags": {"all_": [watched.plan.name]}}, "flows": {"name": {"any_": ["land"]}}}
         (landing,) = client.request("POST", "/flow_runs/filter", json=only).json()
-    assert landing["name"] == "recipe"  # of the file
+    assert landing["name"] == "recipe"  # the name of the file
     address = f"{prefect_server.removesuffix('/api')}/runs/flow-run/{run.id}"
-    assert capsys.readouterr().out.endswith(f"Training: {address}\n")
+    assert capsys.readouterr().out.endswith(f"Started the training {watched.plan.name} with 4 rows: {address}\n")
     assert main(command) == 0
-    assert f"No training was started, for this is the target that was last trained on: {address}" in (
-        capsys.readouterr().out
-    )
+    said = f"No training was started, for this is the target of {watched.plan.name} with 4 rows: {address}"
+    assert said in capsys.readouterr().out
     assert len(watched.runs()) == 1
