@@ -73,7 +73,8 @@ def failures(flow: str, block: UUID, *, times: int) -> AutomationCore:
     Args:
         flow: its name.
         block: through which they are told.
-        times: how often one deployment must fail within a quarter of an hour: a look is soon followed by another.
+        times: how often one deployment must fail within an hour, then told once in that hour, if it is more than once:
+            a look that fails is soon followed by another.
     """
     run = "{{ flow_run.id }}"
     body = (
@@ -95,7 +96,7 @@ def failures(flow: str, block: UUID, *, times: int) -> AutomationCore:
             for_each={"related:deployment:prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=times,
-            within=timedelta(minutes=15) if times > 1 else timedelta(0),
+            within=timedelta(hours=1) if times > 1 else timedelta(0),
         ),
         actions=[SendNotification(block_document_id=block, subject=subject, body=body)],
     )
