@@ -60,7 +60,7 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
     start = time.monotonic()
     console = Console(highlight=False)
     home = folder.resolve() / "prefect"
-    home.mkdir(exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
     stack = _stack(port)
     _set_prefect(home, stack.api)
     server, worker = _programs(home, port)
