@@ -116,6 +116,10 @@ class Standing:
 @contextmanager
 def standing(place: Place, *options: str, **environment: str) -> Iterator[Standing]:
     """Lend a stack that is up in a prepared place, with the deployments of `tiny`."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # tests in the background: what they start would ignore it, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with place.doing("up", "tiny", *options, **environment) as run:
         try:
             run.until("Up after")
