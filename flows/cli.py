@@ -1,4 +1,4 @@
-"""The command line: `matlift run`, `matlift land`, `matlift recipes`, `matlift ls` and `matlift store`."""
+"""The command line: `matlift run`, `land`, `recipes`, `ls`, `prune` and `store`."""
 
 import argparse
 import os
@@ -76,6 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("ls", parents=[store], help="list published bundles and their files")
     listing.add_argument("recipe", metavar="RECIPE", nargs="?", help="only this recipe's")
     listing.set_defaults(command=_list)
+    prune = commands.add_parser("prune", parents=[store], help="delete what no kept bundle was made from")
+    prune.add_argument(
+        "--keep",
+        metavar="N",
+        type=_count,
+        help="newest bundles of each recipe that stay, beside the champions; MATLIFT_KEEP, or 5, if not given",
+    )
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    prune.set_defaults(command=_prune)
     serve = commands.add_parser("store", help="keep the embedded store up, and say how to reach it, until Ctrl-C")
     serve.set_defaults(command=_serve)
     _add_stack(commands, store)
@@ -119,16 +128,25 @@ def _setting(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"the value of {field} is not valid YAML") from error
 
 
+def _count(text: str) -> int:
+    """Return a number from 1 on."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return int(text)
+
+
 def _run(options: argparse.Namespace) -> None:
     """Run the pipeline; a wrong recipe or store is refused before anything heavy is loaded."""
     fields = dict(options.settings)
     plan = load_recipe(options.recipe, fields)
     with _store(options.store):
         _prepare_prefect()
-        from flows.display import Display  # noqa: PLC0415 -- after PREFECT is set
+        from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
+
+        from flows.display import Display  # noqa: PLC0415
         from flows.retrain import retrain  # noqa: PLC0415
 
-        with Display(plan) as display:
+        with Display(plan) as display, tags(plan.name):
             bundle = retrain(options.recipe, fields)
         display.finish(bundle)
 
@@ -139,10 +157,13 @@ def _land(options: argparse.Namespace) -> None:
     plan = load_recipe(options.recipe, fields)
     with _store(options.store):
         _prepare_prefect()
-        from flows.display import show_arrival  # noqa: PLC0415 -- after PREFECT is set
+        from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
+
+        from flows.display import show_arrival  # noqa: PLC0415
         from flows.land import land  # noqa: PLC0415
 
-        arrival = land(options.recipe, options.files, fields)
+        with tags(plan.name):
+            arrival = land(options.recipe, options.files, fields)
         if not arrival.files:
             raise MatliftError(
                 f"nothing lies in {os.environ['MATLIFT_STORE']}/landing/{plan.name}/inbox: put files there, or name one"
@@ -150,6 +171,19 @@ def _land(options: argparse.Namespace) -> None:
         if not any(file.landing for file in arrival.files):
             raise MatliftError("; ".join(file.refusal for file in arrival.files if file.refusal))
         show_arrival(arrival, plan)
+        _decide(plan.name)
+
+
+def _decide(recipe: str) -> None:
+    """Let the server that watches a recipe, if there is one, start a training right now if the target has changed."""
+    if not address():  # a temporary server has no deployments
+        return
+    from flows.display import show_decision  # noqa: PLC0415
+    from flows.watch import watch, watched_with  # noqa: PLC0415
+    from tasks.watch import recall  # noqa: PLC0415
+
+    parameters, before = watched_with(recipe), recall(recipe)
+    show_decision(recipe, before, watch(**parameters) if parameters else None)
 
 
 def _prepare_prefect() -> None:
@@ -176,6 +210,21 @@ def _list(options: argparse.Namespace) -> None:
             print(f"{store.url}/{path}")  # noqa: T201
             for name, entry in (store.pointer(f"{path}/manifest.json") or {})["files"].items():
                 print(f"  {entry['size']:>12,}  {name}")  # noqa: T201
+
+
+def _prune(options: argparse.Namespace) -> None:
+    """Delete what no kept bundle was made from, and say how much that was."""
+    from tasks.retention import prune  # noqa: PLC0415
+    from tasks.store import connect  # noqa: PLC0415
+
+    with _store(options.store):
+        pruned = prune(connect(), options.keep or settings().keep, dry_run=options.dry_run)
+    for kind in dict.fromkeys(folder.kind for folder in pruned.freed):
+        sizes = [folder.size for folder in pruned.freed if folder.kind == kind]
+        print(f"{kind:<12}{len(sizes):>8,}{sum(sizes) / 1e6:>12,.1f} MB")  # noqa: T201
+    freed = sum(folder.size for folder in pruned.freed) / 1e6
+    done = "would be freed" if options.dry_run else "freed"
+    print(f"{freed:,.1f} MB {done}; {len(pruned.kept)} bundles stay, with what they were made from")  # noqa: T201
 
 
 def _serve(_: argparse.Namespace) -> None:

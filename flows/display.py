@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from prefect.utilities.urls import url_for
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -23,6 +24,7 @@ from tasks.publish.words import number, places, signed
 from tasks.recipe import Recipe
 from tasks.store import Store, connect
 from tasks.tables import from_parquet
+from tasks.watch import Memory
 
 SHOWN = 5  # rejected rows of a landed file
 
@@ -118,6 +120,25 @@ def show_arrival(arrival: Arrival, plan: Recipe) -> None:
         return
     before, after = (_rows(store, snapshot) for snapshot in (arrival.before, arrival.after))
     console.print(f"Target of {plan.name}: {before:,} rows before, {after:,} now: {arrival.after}", highlight=False)
+
+
+def show_decision(recipe: str, before: Memory | None, after: Memory | None) -> None:
+    """Show which training a landing has led to, and where to look at it.
+
+    Args:
+        recipe: the name of the one that it was for.
+        before: what its watch remembered before the landing.
+        after: what it remembers now; None if the server does not watch it.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    if after is None:
+        console.print(f"No training was started: Prefect's server does not watch {recipe}; see `matlift up`")
+    elif after.run is None:
+        console.print("No training was started: nothing has been landed that the target did not have")
+    else:
+        known = before is not None and before.run == after.run
+        said = "No training was started, for this is the target that was last trained on" if known else "Training"
+        console.print(f"{said}: {url_for('flow-run', obj_id=after.run)}")
 
 
 def _counts(file: Landed, fate: Fates | None) -> list[str]:

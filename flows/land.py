@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.names import run_name
 from tasks.curate import curate, curated
 from tasks.errors import MatliftError
 from tasks.fetch import fetch, fetched, landings
@@ -35,7 +36,7 @@ class Arrival:
     obstacle: str | None = None
 
 
-@flow(name="land", flow_run_name="{recipe}")
+@flow(name="land", flow_run_name=run_name)
 def land(recipe: str, files: Sequence[str] = (), settings: dict[str, Any] | None = None) -> Arrival:
     """Land files, or else what lies in the recipe's inbox; then fetch and curate the target without and with them."""
     plan = load_recipe(recipe, settings)
@@ -44,7 +45,7 @@ def land(recipe: str, files: Sequence[str] = (), settings: dict[str, Any] | None
     if not any(file.landing for file in landed):
         return Arrival(landed)
     try:
-        source = _curated_source(plan)
+        source = curated_source(plan)
         if source is None:
             return Arrival(landed, obstacle=UNMADE)
         before, after = (
@@ -56,7 +57,7 @@ def land(recipe: str, files: Sequence[str] = (), settings: dict[str, Any] | None
         return Arrival(landed, obstacle=str(error))
 
 
-def _curated_source(plan: Recipe) -> Snapshot | None:
+def curated_source(plan: Recipe) -> Snapshot | None:
     """Return the source's snapshot if it has been made."""
     raw = fetched(plan.source, plan.property.unit)
     return curated(raw, plan.source.rules, plan.features) if raw else None

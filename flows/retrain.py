@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.names import run_name
 from tasks.curate import curate
 from tasks.evaluate import best, evaluate
 from tasks.featurize import featurize
@@ -15,7 +16,7 @@ from tasks.recipe import load_recipe
 from tasks.settings import settings as environment
 
 
-@flow(name="retrain", flow_run_name="{recipe}", timeout_seconds=environment().time_limit)
+@flow(name="retrain", flow_run_name=run_name, timeout_seconds=environment().time_limit)
 def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     """Fetch, curate, featurize, pretrain, compare, fit and publish."""
     plan = load_recipe(recipe, settings)
@@ -26,17 +27,17 @@ def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     extensive = plan.property.extensive
     source_features = featurize(source, plan.features, extensive=extensive)
     target_features = featurize(target, plan.features, extensive=extensive, scale=source_features)
+    parts = plan.auxiliary.values()
+    raws = tuple(fetch(part, part.unit) for part in parts)
+    snapshots = tuple(
+        curate(raw, part.rules, plan.features, within=source) for raw, part in zip(raws, parts, strict=True)
+    )
     auxiliary = tuple(
-        featurize(
-            curate(fetch(part, part.unit), part.rules, plan.features, within=source),
-            plan.features,
-            extensive=extensive,
-            scale=source_features,
-        )
-        for part in plan.auxiliary.values()
+        featurize(snapshot, plan.features, extensive=extensive, scale=source_features) for snapshot in snapshots
     )
     checkpoint = pretrain(source_features, plan.network, plan.pretraining, plan.property.unit, auxiliary)
     comparison = evaluate(checkpoint, target_features, plan.transfer, plan.evaluation)
     model = fit(checkpoint, target_features, best(comparison), plan.transfer)
-    lineage = Lineage(source_raw, target_raw, source, target, source_features, target_features, checkpoint, auxiliary)
+    data = (source_raw, target_raw, source, target, source_features, target_features)
+    lineage = Lineage(*data, checkpoint, auxiliary, (*raws, *snapshots))
     return publish(model, comparison, plan, lineage)

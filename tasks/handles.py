@@ -125,7 +125,12 @@ class Bundle(OfRecipe):
 
 @dataclass(frozen=True)
 class Lineage:
-    """All that a model and its comparison were made from, in the order in which it was made."""
+    """All that a model and its comparison were made from, in the order in which it was made.
+
+    Attributes:
+        auxiliary: the features of the other computed tables.
+        auxiliary_tables: what those were made from, tables and snapshots.
+    """
 
     source_raw: Raw
     target_raw: Raw
@@ -135,6 +140,12 @@ class Lineage:
     target_features: Features
     checkpoint: Checkpoint
     auxiliary: tuple[Features, ...] = ()
+    auxiliary_tables: tuple[Raw | Snapshot, ...] = ()
+
+    def objects(self) -> dict[str, tuple[Handle, ...]]:
+        """Return the objects by what they are."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: found if isinstance(found, tuple) else (found,) for name, found in fields.items()}
 
 
 FORMULAS = ("tasks.formulas",)  # for the stages that read formulas

@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
 from s3fs import S3FileSystem
@@ -17,6 +19,21 @@ from tasks.settings import settings
 LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # codes of a conditional write that lost
 NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
 TRIES = 50  # of a write that keeps losing races
+BATCH = 1000  # keys that S3 deletes at once
+
+
+class Entry(NamedTuple):
+    """What a listing says of a file.
+
+    Attributes:
+        size: bytes.
+        tag: its ETag, which changes with its content.
+        modified: when it was written, by the server's clock.
+    """
+
+    size: int
+    tag: str
+    modified: datetime
 
 
 class Prefix:
@@ -60,10 +77,31 @@ class Prefix:
                 self._make_bucket()
 
     def find(self, folder: str) -> list[str]:
-        """Return the paths of all files below a folder, without a delimiter: with one, SeaweedFS's listings lag."""
+        """Return the paths of all files below a folder."""
+        return list(self.entries(folder))
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        """Return all files below a folder by path, listed without a delimiter: with one, SeaweedFS's listings lag."""
         with self._explained():
-            keys = self._fs.find(self.key(folder))
-        return [key[len(self._root) + 1 :] for key in keys]
+            found = self._fs.find(self.key(folder), detail=True)
+        return {
+            key[len(self._root) + 1 :]: Entry(about["size"], about["ETag"], about["LastModified"])
+            for key, about in found.items()
+            if about["type"] == "file"  # a folder that is empty comes as itself
+        }
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Delete what is at these paths; one where nothing is does not matter."""
+        for start in range(0, len(paths), BATCH):
+            keys = [self.key(path).removeprefix(f"{self._bucket}/") for path in paths[start : start + BATCH]]
+            order = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            with self._explained():
+                refused = self._fs.call_s3("delete_objects", Bucket=self._bucket, Delete=order).get("Errors")
+            if refused:
+                raise MatliftError(
+                    f"the store {self.url} does not delete {refused[0]['Key']} ({refused[0]['Code']}): use credentials "
+                    "of a user who may"
+                )
 
     def tag(self, path: str) -> str | None:
         """Return the ETag of what is at a path, or None if there is nothing."""

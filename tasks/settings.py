@@ -60,8 +60,11 @@ class Settings(BaseSettings):
         default=10, ge=0, description="Seconds for which nothing new must have come before a training starts."
     )
     keep: PositiveInt = Field(default=5, description="Newest bundles of a recipe that `matlift prune` keeps.")
-    webhook: SecretStr | None = Field(
-        default=None, description="The URL that is told of runs that failed; nobody is told if not given."
+    notify: SecretStr | None = Field(
+        default=None,
+        description="Whom to tell of runs that failed, nobody if not given: the URL of a webhook (https://…, Slack's, "
+        "too), of a mailbox (mailtos://user:password@smtp.example.org?to=lab@example.org), or TYPE/NAME of a "
+        "notification block of Prefect's.",
     )
 
 

@@ -109,7 +109,7 @@ class Store:
         entry = self.manifest(handle)["files"].get(name)
         if entry is None:
             raise MatliftError(f"{handle} in the store {self.url} has no file {name}")
-        for place in (name, _spare(name, entry["sha256"])):
+        for place in (name, spare(name, entry["sha256"])):
             data = self.files.get(f"{handle.path}/{place}")
             if data is not None and _entry(data) == entry:
                 return data
@@ -144,7 +144,7 @@ class Store:
             """Return whether the file is under its plain name."""
             if self.files.settle(f"{handle.path}/{name}", files[name]):
                 return True
-            self.files.settle(f"{handle.path}/{_spare(name, entries[name]['sha256'])}", files[name])
+            self.files.settle(f"{handle.path}/{spare(name, entries[name]['sha256'])}", files[name])
             return False
 
         with ThreadPoolExecutor(WRITERS) as pool:
@@ -249,7 +249,7 @@ def _connect(url: str, _server: str, _process: int) -> Store:
     return Store(url)
 
 
-def _spare(name: str, sha256: str) -> str:
+def spare(name: str, sha256: str) -> str:
     """Return where a file goes whose plain name is taken by other bytes."""
     return f"{name}~{sha256[:16]}"
 

@@ -51,6 +51,7 @@ def bundle_files(
         "model.json": store.read(model, "model.json"),
         "features.json": features,
         "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode(),
+        "lineage.json": json.dumps(origins(model, comparison, made_from), indent=1).encode(),
         "metrics.json": json.dumps({**metrics, **_seconds(store, model, comparison, made_from)}, indent=1).encode(),
         "predictions.parquet": predictions,
         **{name: store.read(comparison, name) for name in CERTAINTY},
@@ -62,6 +63,12 @@ def bundle_files(
         ).encode(),
         **{name: picture.png for name, picture in pictures.items()},
     }
+
+
+def origins(model: Model, comparison: Comparison, made_from: Lineage) -> dict[str, list[str]]:
+    """Return the paths of all that the bundle is made from: what is needed to explain it, and to make the next one."""
+    objects = {**made_from.objects(), "comparison": (comparison,), "model": (model,)}
+    return {name: [handle.path for handle in handles] for name, handles in objects.items()}
 
 
 def _reports(store: Store, made_from: Lineage) -> tuple[dict[str, Any], dict[str, Any]]:

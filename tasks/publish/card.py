@@ -1,7 +1,6 @@
 """The model card in Hugging Face's form: what the model predicts, how well, where it ends, what it was made from."""
 
 import base64
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ CONTENTS = {
     "model.json": "their kind and sizes, the additive part and the scale of the output",
     "features.json": "names, means and spreads that turn a row into the network's input",
     "recipe.yaml": "the recipe, complete",
+    "lineage.json": "the names of all objects in the store that it was made from",
     "metrics.json": "every number of this card and more, with the seconds that each stage took",
     "predictions.parquet": "each measured value with its held-out predictions, and how sure the best of them is",
     "intervals.json": "what tells the error to be expected of a prediction and the interval that holds the measurement",
@@ -335,9 +335,11 @@ This model is under the MIT licence. {licences}
 
 
 def _origin(facts: Facts) -> str:
-    lineage = {field.name: getattr(facts.lineage, field.name) for field in dataclasses.fields(facts.lineage)}
+    lineage = facts.lineage.objects()
     auxiliary = dict(zip(facts.recipe.auxiliary, lineage.pop("auxiliary"), strict=True))
-    objects = {**lineage, **auxiliary, "comparison": facts.comparison, "model": facts.model}
+    del lineage["auxiliary_tables"]
+    made_from = {name: handle for name, (handle,) in lineage.items()}
+    objects = {**made_from, **auxiliary, "comparison": facts.comparison, "model": facts.model}
     rows = [{"object": name.replace("_", " "), "in the store": f"`{handle}`"} for name, handle in objects.items()]
     files = "\n".join(f"- `{name}`: {content}" for name, content in CONTENTS.items())
     return f"""## How to reproduce it

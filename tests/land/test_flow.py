@@ -1,11 +1,8 @@
 """The command `matlift land`: the flow, the new snapshot, and what is shown."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.cli import main
 from tasks.curate import curate
@@ -16,13 +13,7 @@ from tasks.store import Store
 NEW = "compound,H,u\nKCl,-436.5,1\nMgO,-601.6,2\nXeF2,-164,1\nFeS,n.a.,1\nFeS,-100,3\n"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def prefect_server() -> Iterator[None]:
-    with (
-        prefect_test_harness(server_startup_timeout=120),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        yield
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ CONTRACT = CERTAINTY | {
     "README.md",
     "features.json",
     "learning-curve.png",
+    "lineage.json",
     "metrics.json",
     "model.json",
     "parity.png",
