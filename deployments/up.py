@@ -35,6 +35,7 @@ TRIES = 3  # of a training whose process is killed each time: it may be what kil
 SERVER = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",  # a schedule changed in the dashboard counts at once
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(MONTH),
 }

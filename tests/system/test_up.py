@@ -64,9 +64,9 @@ def test_other_commands_find_the_stack(stack: Standing) -> None:
 
 def test_a_schedule_set_to_fire_within_the_minute_fires_and_publishes(stack: Standing) -> None:
     deployment = stack.deployment("retrain/tiny")["id"]
-    soon = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(seconds=25)).isoformat()
     schedule = {"schedule": {"interval": 864000, "anchor_date": soon, "timezone": "UTC"}, "active": True}
-    stack.ask("PATCH", f"deployments/{deployment}", schedules=[schedule])
+    stack.ask("POST", f"deployments/{deployment}/schedules", [schedule])
     ours = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
     runs = stack.waited(lambda: stack.ask("POST", "flow_runs/filter", **ours), bool)
     assert runs[0]["created_by"]["type"] == "SCHEDULE"
