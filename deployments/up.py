@@ -35,6 +35,7 @@ TRIES = 3  # of a training whose process is killed each time: it may be what kil
 SERVER = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",  # a schedule changed in the dashboard counts at once
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(MONTH),
 }
@@ -60,7 +61,7 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
     start = time.monotonic()
     console = Console(highlight=False)
     home = folder.resolve() / "prefect"
-    home.mkdir(exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
     stack = _stack(port)
     _set_prefect(home, stack.api)
     server, worker = _programs(home, port)

@@ -106,10 +106,16 @@ class Place:
     @contextmanager
     def running(self, *options: str, **environment: str) -> Iterator[Run]:
         """Lend a run of the command line on the recipe; nothing is left of it afterwards."""
+        with self.doing("run", "recipe.yaml", *options, **environment) as run:
+            yield run
+
+    @contextmanager
+    def doing(self, *arguments: str, **environment: str) -> Iterator[Run]:
+        """Lend any command of the command line at work; nothing is left of it afterwards."""
         output = Path(mkdtemp())  # not in the folder, whose disk may be full
         with (output / "stdout").open("wb") as stdout, (output / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", "run", "recipe.yaml", *options],
+                [sys.executable, "-m", "flows.cli", *arguments],
                 cwd=self.folder,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,

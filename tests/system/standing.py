@@ -1,0 +1,132 @@
+"""A stack that `matlift up` keeps up in a place, as its server's API and the files in the place show it."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import tiny
+from places import PATIENCE, Place, Run
+
+LOGIN = ("admin", "of the tests")
+
+Json = dict[str, Any]
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def prepare(place: Place) -> None:
+    """Give a place the recipe `tiny`, and say in its `.env` where that is; its watch stays out of the tests' way."""
+    tiny.write(place.folder / "recipes")
+    lines = ["MATLIFT_RECIPES=recipes", f"MATLIFT_PORT={free_port()}", "MATLIFT_WATCH_INTERVAL=86400"]
+    lines += [f"{name}={':'.join(LOGIN)}" for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")]
+    (place.folder / ".env").write_text("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stack that is up.
+
+    Attributes:
+        place: where it is.
+        run: the `matlift up` that keeps it up.
+        api: address of its server's API.
+    """
+
+    place: Place
+    run: Run
+    api: str
+
+    def ask(self, method: str, path: str, content: Any = None, **question: Any) -> Any:
+        """Return what the server answers; one that is starting again, or whose database is locked, is waited for."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = httpx.request(method, f"{self.api}/{path}", json=content or question, timeout=60, auth=LOGIN)
+                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                    return answer.raise_for_status().json() if answer.content else None
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+    def deployment(self, name: str) -> Json:
+        found: Json = self.ask("GET", f"deployments/name/{name}")
+        return found
+
+    def trigger(self, **settings: Any) -> str:
+        """Start a training of `tiny`, with other settings if there are any, and return its id."""
+        parameters = {
+            "recipe": "tiny",
+            "settings": {field.replace("_", "."): value for field, value in settings.items()},
+        }
+        deployment = self.deployment("retrain/tiny")["id"]
+        run: Json = self.ask("POST", f"deployments/{deployment}/create_flow_run", parameters=parameters)
+        return str(run["id"])
+
+    def flow_run(self, run: str) -> Json:
+        found: Json = self.ask("GET", f"flow_runs/{run}")
+        return found
+
+    def states(self, run: str) -> list[str]:
+        """Return the names of the states that a run has been in."""
+        return [state["name"] for state in self.ask("GET", f"flow_run_states/?flow_run_id={run}")]
+
+    def until(self, run: str, *names: str) -> Json:
+        """Wait until a run is in a state of one of these names, and return it."""
+        return self.waited(lambda: self.flow_run(run), lambda found: found["state_name"] in names)
+
+    def waited(self, look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+        """Wait until something is as it must be, and return it."""
+        deadline = time.monotonic() + PATIENCE
+        while not good(found := look()):
+            assert self.run.process.poll() is None, self.run.ended()
+            assert time.monotonic() < deadline, (found, self.run.said())
+            time.sleep(0.3)
+        return found
+
+    def pid(self, program: str) -> int:
+        """Return the process id of the server or of the worker."""
+        return int((self.place.folder / ".matlift" / "prefect" / f"{program}.pid").read_text())
+
+    def kill(self, program: str) -> None:
+        os.kill(self.pid(program), signal.SIGKILL)
+
+    def quick(self) -> None:
+        """Give runs one core: what is small is done sooner than processes are started for it."""
+        os.sched_setaffinity(self.pid("worker"), {min(os.sched_getaffinity(0))})
+
+    def bundles(self) -> list[str]:
+        """Return the complete bundles of `tiny`."""
+        names = self.place.files()
+        return sorted(path for path in names if path.startswith("bundles/tiny/") and path.endswith("/manifest.json"))
+
+
+@contextmanager
+def standing(place: Place, *options: str, **environment: str) -> Iterator[Standing]:
+    """Lend a stack that is up in a prepared place, with the deployments of `tiny`."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # tests in the background: what they start would ignore it, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with place.doing("up", "tiny", *options, **environment) as run:
+        try:
+            run.until("Up after")
+            port = (place.folder / ".env").read_text().partition("MATLIFT_PORT=")[2].split()[0]
+            stack = Standing(place, run, f"http://127.0.0.1:{port}/api")
+            stack.quick()
+            yield stack
+        finally:
+            run.process.terminate()  # it takes its children with it, which are in sessions of their own
+            run.process.wait(PATIENCE)

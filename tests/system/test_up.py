@@ -1,0 +1,165 @@
+"""`matlift up` with real servers: what it brings up, keeps up, and takes with it when it ends."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from places import Place, refused
+from standing import Standing, prepare, standing
+
+Places = Callable[[str], Place]
+
+
+@pytest.fixture(scope="module")
+def here(place: Places) -> Place:
+    made = place("stack")
+    prepare(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def stack(here: Place) -> Iterator[Standing]:
+    with standing(here) as up:
+        yield up
+
+
+def test_one_command_brings_up_server_store_pool_deployments_automations_and_worker(stack: Standing) -> None:
+    said = stack.run.said()
+    for part in ("store", "server", "work pool", "deployments", "automations", "worker"):
+        assert part in said
+    assert stack.api.removesuffix("/api") in said
+    retrain, watch = (stack.deployment(f"{flow}/tiny") for flow in ("retrain", "watch"))
+    for deployment, strategy in ((retrain, "ENQUEUE"), (watch, "CANCEL_NEW")):
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["concurrency_options"]["collision_strategy"] == strategy
+        assert deployment["parameters"] == {"recipe": "tiny"}
+        assert set(deployment["tags"]) == {"matlift", "tiny"}
+        assert deployment["work_pool_name"] == "matlift"
+        assert [schedule["active"] for schedule in deployment["schedules"]] == [True]
+    assert retrain["schedules"][0]["schedule"] == {"cron": "0 2 * * *", "timezone": "Europe/Berlin", "day_or": True}
+    assert watch["schedules"][0]["schedule"]["interval"] == 86400
+    queues = stack.ask("POST", "work_pools/matlift/queues/filter")
+    assert {queue["name"]: queue["concurrency_limit"] for queue in queues}["trainings"] == 1
+    assert "matlift: runs that died" in {one["name"] for one in stack.ask("POST", "automations/filter")}
+
+
+def test_other_commands_find_the_stack(stack: Standing) -> None:
+    record = stack.place.folder / ".matlift" / "stack.json"
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    written = json.loads(record.read_text())
+    assert (written["api"], written["store"], written["process"]) == (stack.api, "s3://matlift", stack.run.process.pid)
+    with stack.place.doing("up", "tiny") as second:
+        assert second.ended().complained == [
+            "matlift: the stack in .matlift is up already: `matlift status` says where"
+        ]
+
+
+def test_a_schedule_set_to_fire_within_the_minute_fires_and_publishes(stack: Standing) -> None:
+    deployment = stack.deployment("retrain/tiny")["id"]
+    soon = (datetime.now(UTC) + timedelta(seconds=25)).isoformat()
+    schedule = {"schedule": {"interval": 864000, "anchor_date": soon, "timezone": "UTC"}, "active": True}
+    stack.ask("POST", f"deployments/{deployment}/schedules", [schedule])
+    ours = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    runs = stack.waited(lambda: stack.ask("POST", "flow_runs/filter", **ours), bool)
+    assert runs[0]["created_by"]["type"] == "SCHEDULE"
+    assert runs[0]["name"] == "tiny"
+    assert len(stack.bundles()) == 1
+
+
+def test_status_and_doctor_say_that_all_is_well(stack: Standing) -> None:
+    with stack.place.doing("status") as status:
+        ended = status.ended()
+    assert ended.status == 0, ended
+    assert "retrain/tiny │ Completed" in ended.said
+    assert "online" in ended.said
+    with stack.place.doing("doctor") as doctor:
+        ended = doctor.ended()
+    assert (ended.status, ended.complained) == (0, []), ended
+    assert "wrong" not in ended.said
+    for part in ("store", "server", "worker", "disk"):
+        assert f"ok {part}" in ended.said
+
+
+def test_a_login_that_the_server_refuses_is_one_sentence(stack: Standing) -> None:
+    wrong = {"PREFECT_API_URL": stack.api, "PREFECT_API_AUTH_STRING": "admin:wrong"}
+    with stack.place.doing("deploy", **wrong) as deploy:
+        sentence = refused(deploy.ended())
+    assert f"Prefect's server at {stack.api} refuses the credentials (401): set PREFECT_API_KEY (Cloud)" in sentence
+
+
+def test_a_second_training_waits_and_one_whose_worker_is_killed_goes_on(stack: Standing) -> None:
+    first = stack.trigger(transfer_seed=1)
+    stack.until(first, "Running")
+    second = stack.trigger(transfer_seed=1)
+    stack.until(second, "AwaitingConcurrencySlot")
+    stack.kill("worker")
+    stack.waited(lambda: stack.states(first), lambda states: "Crashed" in states)
+    stack.run.until("the worker died and is started again")
+    stack.run.until("tiny goes on where it was when its process died")
+    stack.quick()
+    ended = [stack.until(run, "Completed", "Failed") for run in (first, second)]
+    assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
+    one, other = sorted(ended, key=lambda run: str(run["end_time"]))
+    assert last_start(stack, other["id"]) >= one["end_time"]
+    assert len(stack.bundles()) == 2
+
+
+def test_a_training_outlives_its_server(stack: Standing) -> None:
+    run = stack.trigger(transfer_seed=2)
+    stack.until(run, "Running")
+    stack.kill("server")
+    stack.run.until("the server died and is started again")
+    assert stack.until(run, "Completed", "Failed", "Crashed", "Cancelled")["state_name"] == "Completed"
+    assert stack.states(run).count("Running") == 1
+    assert len(stack.bundles()) == 3
+
+
+def test_a_training_whose_store_is_killed_completes_or_resumes_by_retry(stack: Standing) -> None:
+    run = stack.trigger(transfer_seed=3)
+    stack.until(run, "Running")
+    stack.place.kill_store()
+    found = stack.until(run, "Completed", "Failed")
+    if found["state_name"] == "Failed":
+        assert "the store s3://matlift does not answer" in found["state"]["message"]
+        command = [sys.executable, "-m", "prefect", "flow-run", "retry", run]
+        environment = stack.place.environment | {"PREFECT_API_URL": stack.api}  # and the login of `.env`
+        subprocess.run(command, check=True, cwd=stack.place.folder, env=environment, capture_output=True)
+        assert stack.until(run, "Completed")["run_count"] == 2
+    assert len(stack.bundles()) == 4
+
+
+def test_ctrl_c_takes_all_with_it_and_the_next_up_goes_on(here: Place, stack: Standing) -> None:
+    run = stack.trigger(transfer_seed=4)
+    stack.until(run, "Running")
+    groups = [stack.pid("server"), stack.pid("worker")]
+    stack.run.process.send_signal(signal.SIGINT)
+    ended = stack.run.ended()
+    assert (ended.status, ended.complained) == (0, [])
+    assert ended.said.endswith("The stack is down; its data are in .matlift.")
+    assert not (here.folder / ".matlift" / "stack.json").exists()
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, 0)
+            pytest.fail(f"something is left of {group}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", int(stack.api.split(":")[2].split("/")[0])))
+    before = len(stack.bundles())
+    with standing(here) as again:
+        assert again.until(run, "Completed", "Failed")["state_name"] == "Completed"
+        assert "Crashed" in again.states(run)
+        assert len(again.bundles()) == before + 1
+
+
+def last_start(stack: Standing, run: str) -> str:
+    """Return when a run began to run for the last time."""
+    states = stack.ask("GET", f"flow_run_states/?flow_run_id={run}")
+    return str(max(state["timestamp"] for state in states if state["name"] == "Running"))
