@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,8 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
     stack = _stack(port)
     _set_prefect(home, stack.api)
     server, worker = _programs(home, port)
-    server.stop()  # of a stack that was killed
-    worker.stop()
+    worker.stop()  # of a stack that was killed
+    server.stop()
     _require_free(port)
     try:
         console.print(f"{'store':<20}  {stack.store} at {stack.endpoint}", soft_wrap=True)
@@ -76,7 +76,7 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
         console.print("From another terminal here: matlift status, matlift land FILE --recipe RECIPE")
         _tend(console, server, worker)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # impatience must not leave half of it running
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # impatience must not leave half of it running
             signal.signal(number, signal.SIG_IGN)
         with console.status("stopping"):
             worker.stop()
@@ -146,7 +146,7 @@ def _start(console: Console, server: Child, worker: Child, recipes: Sequence[str
         said.append(f"{os.environ['PREFECT_API_URL']}, its data in {os.environ['PREFECT_HOME']}")
     with _step(console, "work pool") as said:
         said.append(f"{POOL}, of type {prepare_pool()}, {settings().trainings} training(s) at once")
-        said.extend(recover())
+        said.extend(_patiently(recover))
     worker.start()
     with _step(console, "deployments") as said:
         off = deploy(recipes, Path.cwd())
@@ -189,9 +189,10 @@ def _healthy() -> bool:
 
 
 def worker_is_online() -> bool:
-    """Tell whether the server hears from a worker."""
-    with client() as server:
+    """Tell whether the server hears from a worker; a server that is too busy to say does not know."""
+    with suppress(MatliftError), client() as server:
         return any(one.status == "ONLINE" for one in server.read_workers_for_work_pool(POOL))
+    return False
 
 
 def recover() -> list[str]:
@@ -237,9 +238,21 @@ def _tend(console: Console, server: Child, worker: Child) -> None:
                 _wait(server, _healthy)
             else:
                 child.stop()  # the runs that it left behind
-                for line in recover():
+                for line in _patiently(recover):
                     _tell(console, line)
                 child.start()
+
+
+def _patiently(ask: Callable[[], list[str]]) -> list[str]:
+    """Return what the server answers, which after a start, or with a locked database, may take it a while."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return ask()
+        except MatliftError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _tell(console: Console, line: str) -> None:

@@ -29,7 +29,12 @@ def free_port() -> int:
 def prepare(place: Place) -> None:
     """Give a place the recipe `tiny`, and say in its `.env` where that is; its watch stays out of the tests' way."""
     tiny.write(place.folder / "recipes")
-    lines = ["MATLIFT_RECIPES=recipes", f"MATLIFT_PORT={free_port()}", "MATLIFT_WATCH_INTERVAL=86400"]
+    lines = [
+        "MATLIFT_RECIPES=recipes",
+        f"MATLIFT_PORT={free_port()}",
+        "MATLIFT_WATCH_INTERVAL=86400",
+        "MATLIFT_TRAININGS=2",
+    ]
     lines += [f"{name}={':'.join(LOGIN)}" for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")]
     (place.folder / ".env").write_text("\n".join(lines))
 

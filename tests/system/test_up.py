@@ -47,7 +47,7 @@ def test_one_command_brings_up_server_store_pool_deployments_automations_and_wor
     assert retrain["schedules"][0]["schedule"] == {"cron": "0 2 * * *", "timezone": "Europe/Berlin", "day_or": True}
     assert watch["schedules"][0]["schedule"]["interval"] == 86400
     queues = stack.ask("POST", "work_pools/matlift/queues/filter")
-    assert {queue["name"]: queue["concurrency_limit"] for queue in queues}["trainings"] == 1
+    assert {queue["name"]: queue["concurrency_limit"] for queue in queues}["trainings"] == 2
     assert "matlift: runs that died" in {one["name"] for one in stack.ask("POST", "automations/filter")}
 
 
