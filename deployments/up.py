@@ -10,26 +10,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import httpx
 from rich.console import Console
 
 from deployments.children import Child
 from deployments.local import Stack, announce
+from deployments.recovery import end_processes, recover
 from deployments.server import POOL, client
 from tasks.errors import MatliftError
 from tasks.s3 import endpoint
 from tasks.seaweed import revive
 from tasks.settings import settings
 
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-
 START_SECONDS = 300  # a server has its database to make, perhaps on processors that others share
 DEATHS, WITHIN = 5, 600  # so many of one program in so many seconds, and the stack gives up
 MONTH = 30 * 24 * 3600
-TRIES = 3  # of a training whose process is killed each time: it may be what kills the machine
 
 # Leases on disk: a server that forgets them when it restarts would cancel the runs that hold them.
 SERVER = {
@@ -80,6 +76,8 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
             signal.signal(number, signal.SIG_IGN)
         with console.status("stopping"):
             worker.stop()
+            with suppress(MatliftError):  # the next start does what a server that is gone cannot tell
+                end_processes()
             server.stop()
 
 
@@ -195,32 +193,6 @@ def worker_is_online() -> bool:
     return False
 
 
-def recover() -> list[str]:
-    """Put an end to runs whose process is gone with its worker, and let trainings go on where they were; say which.
-
-    Only where there is one worker, and it does not run: nobody else can be at work on them.
-    """
-    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter, WorkPoolFilterName  # noqa: PLC0415
-    from prefect.states import Cancelled, Crashed, Scheduled  # noqa: PLC0415
-
-    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
-    pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
-    said = []
-    with client() as server:
-        for run in server.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=pool):
-            if run.state and run.state.is_cancelling():
-                server.set_flow_run_state(run.id, Cancelled(message="Its process was gone already"))
-                continue
-            server.set_flow_run_state(
-                run.id, Crashed(message="Its process is gone: the stack or its machine went down")
-            )
-            if "trainings" in str(run.work_queue_name) and run.run_count <= TRIES:
-                again: State[Any] = Scheduled(message="It goes on after its last finished stage")
-                server.set_flow_run_state(run.id, again, force=True)
-                said.append(f"{run.name} goes on where it was when its process died")
-    return said
-
-
 def _tend(console: Console, server: Child, worker: Child) -> None:
     """Start again what dies, until KeyboardInterrupt, or until it has died too often."""
     deaths: dict[str, deque[float]] = {child.name: deque(maxlen=DEATHS) for child in (server, worker)}
@@ -237,7 +209,7 @@ def _tend(console: Console, server: Child, worker: Child) -> None:
                 server.start()
                 _wait(server, _healthy)
             else:
-                child.stop()  # the runs that it left behind
+                child.stop()
                 for line in _patiently(recover):
                     _tell(console, line)
                 child.start()

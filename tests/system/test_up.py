@@ -103,7 +103,7 @@ def test_a_second_training_waits_and_one_whose_worker_is_killed_goes_on(stack: S
     stack.kill("worker")
     stack.waited(lambda: stack.states(first), lambda states: "Crashed" in states)
     stack.run.until("the worker died and is started again")
-    stack.run.until("tiny goes on where it was when its process died")
+    stack.run.until("tiny goes on after its last finished stage")
     stack.quick()
     ended = [stack.until(run, "Completed", "Failed") for run in (first, second)]
     assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
