@@ -106,7 +106,11 @@ class Standing:
         return int((self.place.folder / ".matlift" / "prefect" / f"{program}.pid").read_text())
 
     def kill(self, program: str) -> None:
-        os.kill(self.pid(program), signal.SIGKILL)
+        """Kill the server or the worker, and wait until there is another one."""
+        dead = self.pid(program)
+        os.kill(dead, signal.SIGKILL)
+        self.run.until(f"the {program} died and is started again")
+        self.waited(lambda: self.pid(program), lambda found: found != dead)
 
     def quick(self) -> None:
         """Give runs one core: what is small is done sooner than processes are started for it."""
