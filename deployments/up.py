@@ -8,28 +8,24 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import httpx
 from rich.console import Console
 
 from deployments.children import Child
 from deployments.local import Stack, announce
+from deployments.recovery import end_processes, recover
 from deployments.server import POOL, client
 from tasks.errors import MatliftError
 from tasks.s3 import endpoint
 from tasks.seaweed import revive
 from tasks.settings import settings
 
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-
 START_SECONDS = 300  # a server has its database to make, perhaps on processors that others share
 DEATHS, WITHIN = 5, 600  # so many of one program in so many seconds, and the stack gives up
 MONTH = 30 * 24 * 3600
-TRIES = 3  # of a training whose process is killed each time: it may be what kills the machine
 
 # Leases on disk: a server that forgets them when it restarts would cancel the runs that hold them.
 SERVER = {
@@ -65,8 +61,8 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
     stack = _stack(port)
     _set_prefect(home, stack.api)
     server, worker = _programs(home, port)
-    server.stop()  # of a stack that was killed
-    worker.stop()
+    worker.stop()  # of a stack that was killed
+    server.stop()
     _require_free(port)
     try:
         console.print(f"{'store':<20}  {stack.store} at {stack.endpoint}", soft_wrap=True)
@@ -76,10 +72,12 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
         console.print("From another terminal here: matlift status, matlift land FILE --recipe RECIPE")
         _tend(console, server, worker)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # impatience must not leave half of it running
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # impatience must not leave half of it running
             signal.signal(number, signal.SIG_IGN)
         with console.status("stopping"):
             worker.stop()
+            with suppress(MatliftError):  # the next start does what a server that is gone cannot tell
+                end_processes()
             server.stop()
 
 
@@ -146,7 +144,7 @@ def _start(console: Console, server: Child, worker: Child, recipes: Sequence[str
         said.append(f"{os.environ['PREFECT_API_URL']}, its data in {os.environ['PREFECT_HOME']}")
     with _step(console, "work pool") as said:
         said.append(f"{POOL}, of type {prepare_pool()}, {settings().trainings} training(s) at once")
-        said.extend(recover())
+        said.extend(_patiently(recover))
     worker.start()
     with _step(console, "deployments") as said:
         off = deploy(recipes, Path.cwd())
@@ -189,35 +187,10 @@ def _healthy() -> bool:
 
 
 def worker_is_online() -> bool:
-    """Tell whether the server hears from a worker."""
-    with client() as server:
+    """Tell whether the server hears from a worker; a server that is too busy to say does not know."""
+    with suppress(MatliftError), client() as server:
         return any(one.status == "ONLINE" for one in server.read_workers_for_work_pool(POOL))
-
-
-def recover() -> list[str]:
-    """Put an end to runs whose process is gone with its worker, and let trainings go on where they were; say which.
-
-    Only where there is one worker, and it does not run: nobody else can be at work on them.
-    """
-    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter, WorkPoolFilterName  # noqa: PLC0415
-    from prefect.states import Cancelled, Crashed, Scheduled  # noqa: PLC0415
-
-    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
-    pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
-    said = []
-    with client() as server:
-        for run in server.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=pool):
-            if run.state and run.state.is_cancelling():
-                server.set_flow_run_state(run.id, Cancelled(message="Its process was gone already"))
-                continue
-            server.set_flow_run_state(
-                run.id, Crashed(message="Its process is gone: the stack or its machine went down")
-            )
-            if "trainings" in str(run.work_queue_name) and run.run_count <= TRIES:
-                again: State[Any] = Scheduled(message="It goes on after its last finished stage")
-                server.set_flow_run_state(run.id, again, force=True)
-                said.append(f"{run.name} goes on where it was when its process died")
-    return said
+    return False
 
 
 def _tend(console: Console, server: Child, worker: Child) -> None:
@@ -236,10 +209,22 @@ def _tend(console: Console, server: Child, worker: Child) -> None:
                 server.start()
                 _wait(server, _healthy)
             else:
-                child.stop()  # the runs that it left behind
-                for line in recover():
+                child.stop()
+                for line in _patiently(recover):
                     _tell(console, line)
                 child.start()
+
+
+def _patiently(ask: Callable[[], list[str]]) -> list[str]:
+    """Return what the server answers, which after a start, or with a locked database, may take it a while."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return ask()
+        except MatliftError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _tell(console: Console, line: str) -> None:

@@ -22,8 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, or 1 with one sentence on stderr."""
     options = _parser().parse_args(arguments)
     load_dotenv(".env")  # what it says for AWS and Prefect, too, who read the environment alone
-    # As Ctrl-C: otherwise the servers that a command has started would outlive it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C, also when the terminal is closed: otherwise the servers that a command has started would outlive it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # of nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         options.command(options)
     except MatliftError as error:

@@ -29,7 +29,12 @@ def free_port() -> int:
 def prepare(place: Place) -> None:
     """Give a place the recipe `tiny`, and say in its `.env` where that is; its watch stays out of the tests' way."""
     tiny.write(place.folder / "recipes")
-    lines = ["MATLIFT_RECIPES=recipes", f"MATLIFT_PORT={free_port()}", "MATLIFT_WATCH_INTERVAL=86400"]
+    lines = [
+        "MATLIFT_RECIPES=recipes",
+        f"MATLIFT_PORT={free_port()}",
+        "MATLIFT_WATCH_INTERVAL=86400",
+        "MATLIFT_TRAININGS=2",
+    ]
     lines += [f"{name}={':'.join(LOGIN)}" for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")]
     (place.folder / ".env").write_text("\n".join(lines))
 
@@ -101,7 +106,11 @@ class Standing:
         return int((self.place.folder / ".matlift" / "prefect" / f"{program}.pid").read_text())
 
     def kill(self, program: str) -> None:
-        os.kill(self.pid(program), signal.SIGKILL)
+        """Kill the server or the worker, and wait until there is another one."""
+        dead = self.pid(program)
+        os.kill(dead, signal.SIGKILL)
+        self.run.until(f"the {program} died and is started again")
+        self.waited(lambda: self.pid(program), lambda found: found != dead)
 
     def quick(self) -> None:
         """Give runs one core: what is small is done sooner than processes are started for it."""

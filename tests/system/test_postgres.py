@@ -31,6 +31,7 @@ def database() -> Iterator[str]:
         owner = pwd.getpwnam(user)
     except KeyError:
         pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    programs = Path(initdb).resolve().parent
     folder, port = Path(mkdtemp()), free_port()
     (folder / "password").write_text(PASSWORD)
     for path in (folder, folder / "password"):
@@ -39,11 +40,9 @@ def database() -> Iterator[str]:
     secret = ["--username=prefect", "--auth=scram-sha-256", f"--pwfile={folder / 'password'}"]
     subprocess.run([initdb, "--no-sync", f"--pgdata={data}", *secret], check=True, user=user, capture_output=True)
     settings = ["-D", data, "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"]
-    server = subprocess.Popen(
-        [str(Path(initdb).with_name("postgres")), *settings], user=user, stderr=subprocess.DEVNULL
-    )
+    server = subprocess.Popen([str(programs / "postgres"), *settings], user=user, stderr=subprocess.DEVNULL)
     try:
-        ready = [str(Path(initdb).with_name("pg_isready")), "-h", "127.0.0.1", "-p", str(port)]
+        ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
         deadline = time.monotonic() + PATIENCE
         while subprocess.run(ready, check=False, capture_output=True).returncode:
             assert server.poll() is None
