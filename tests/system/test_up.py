@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -132,6 +133,19 @@ def test_a_training_whose_store_is_killed_completes_or_resumes_by_retry(stack: S
         subprocess.run(command, check=True, cwd=stack.place.folder, env=environment, capture_output=True)
         assert stack.until(run, "Completed")["run_count"] == 2
     assert len(stack.bundles()) == 4
+
+
+def test_a_landing_leads_with_no_further_command_to_a_training_that_is_published(stack: Standing) -> None:
+    before = len(stack.bundles())
+    (stack.place.folder / "new.csv").write_text("formula,value\nTiO,-1.9\nTiS,-1.2\nKO,-1.3\n")
+    with stack.place.doing("land", "new.csv", "--recipe", "tiny", MATLIFT_WATCH_QUIET="1") as landing:
+        ended = landing.ended()
+    assert (ended.status, ended.complained) == (0, [])
+    started = re.search(r"Started the training tiny( with 108 rows)?: (\S+)/runs/flow-run/(\S+)$", ended.said)
+    assert started, ended.said
+    assert f"{started[2]}/api" == stack.api
+    assert stack.until(started[3], "Completed", "Failed")["state_name"] == "Completed"
+    assert len(stack.bundles()) == before + 1
 
 
 def test_ctrl_c_takes_all_with_it_and_the_next_up_goes_on(here: Place, stack: Standing) -> None:
