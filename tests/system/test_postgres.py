@@ -55,12 +55,14 @@ def database() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_a_training_is_published_with_the_servers_data_in_postgresql(database: str, place: Places) -> None:
+def test_the_stack_works_with_the_servers_data_in_postgresql(database: str, place: Places) -> None:
     here = place("postgres")
     prepare(here)
     with standing(here, "--postgres", database) as stack:
-        assert stack.until(stack.trigger(), "Completed", "Failed")["state_name"] == "Completed"
-        assert len(stack.bundles()) == 1
+        look = stack.ask("POST", f"deployments/{stack.deployment('watch/tiny')['id']}/create_flow_run")
+        assert stack.until(look["id"], "Completed", "Failed")["state_name"] == "Completed"
+        scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+        assert stack.waited(lambda: stack.ask("POST", "flow_runs/filter", **scheduled), bool)
     kept = [path for path in (here.folder / ".matlift" / "prefect").rglob("*") if path.is_file()]
     assert "prefect.db" not in {path.name for path in kept}
     assert not any(PASSWORD.encode() in path.read_bytes() for path in [here.folder / ".matlift" / "store.log", *kept])
