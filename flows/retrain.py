@@ -35,7 +35,8 @@ def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
         for part in plan.auxiliary.values()
     )
     checkpoint = pretrain(source_features, plan.network, plan.pretraining, plan.property.unit, auxiliary)
-    comparison = evaluate(checkpoint, target_features, plan.transfer, plan.evaluation)
-    model = fit(checkpoint, target_features, best(comparison), plan.transfer)
+    limits = plan.target.rules.between
+    comparison = evaluate(checkpoint, target_features, plan.transfer, plan.evaluation, limits)
+    model = fit(checkpoint, target_features, best(comparison), plan.transfer, limits)
     lineage = Lineage(source_raw, target_raw, source, target, source_features, target_features, checkpoint, auxiliary)
     return publish(model, comparison, plan, lineage)

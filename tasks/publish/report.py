@@ -75,6 +75,12 @@ class Case:
         return self.facts.predictions
 
     @property
+    def published(self) -> str:
+        """The method that is published, of which the intervals are."""
+        method: str = self.metrics["best"]["method"]
+        return method
+
+    @property
     def unit(self) -> str:
         """Of the property."""
         unit: str = self.metrics["unit"]
@@ -222,7 +228,7 @@ def _methods(case: Case) -> Html:
     """Return the tables of methods: of all rows, and of those that the source does not have."""
     metrics = case.metrics
     parts = [paragraph(headline(metrics)), paragraph(rivals(metrics))]
-    marked = metrics["best"]["method"]
+    marked = case.published
     parts += [
         element("h3", f"All {metrics['rows']['all']:,} {case.of}"),
         table(method_rows(metrics["methods"], case.unit), marked),
@@ -307,7 +313,6 @@ def _intervals(case: Case) -> Html:
     intervals = case.metrics.get("intervals")
     if not intervals:
         return Html("")
-    method = "scratch" if case.metrics["best"]["method"] == "scratch" else TRANSFER
     level, of = _percent(intervals["level"], 0), case.facts.recipe.property
     said = (
         f"Each prediction has an interval that should hold the measurement with {level} certainty: it held "
@@ -315,7 +320,7 @@ def _intervals(case: Case) -> Html:
         f"average it is {number(intervals['width'])} {case.unit} wide. "
         f"{_ranked(intervals['rank_correlation'])}"
     )
-    binned = bins(case.predictions, method) if "spread" in case.predictions else None
+    binned = bins(case.predictions, case.published) if "spread" in case.predictions else None
     caption = (
         "Left: how many held-out measurements lie inside of intervals of each level; on the line they should be, "
         "in the grey band chance alone would put 95 % of such points. Right: rows in ten equal parts by the error that "
@@ -324,7 +329,7 @@ def _intervals(case: Case) -> Html:
         else "How many held-out measurements lie inside of intervals of each level; on the line they should be."
     )
     drawn = picture(calibration(intervals, len(case.predictions), of, binned), caption)
-    return joined(paragraph(said), drawn, _domain(case, method))
+    return joined(paragraph(said), drawn, _domain(case))
 
 
 def _ranked(correlation: float | None) -> str:
@@ -335,7 +340,7 @@ def _ranked(correlation: float | None) -> str:
     return f"{said} {signed(correlation, 2)} (1: the same order, 0: none)."
 
 
-def _domain(case: Case, method: str) -> Html:
+def _domain(case: Case) -> Html:
     """Return how the error grows with the distance from what was learnt from, and with what was never seen."""
     if "distance" not in case.predictions:
         return Html("")
@@ -344,7 +349,7 @@ def _domain(case: Case, method: str) -> Html:
     parts = [(_span(predictions["distance"].iloc[part]), part) for part in np.array_split(order, PARTS) if len(part)]
     if "unseen" in predictions and (new := predictions["unseen"].fillna("").ne("").to_numpy()).any():
         parts.append((f"with an {noun(case.facts.recipe.target.rules.of)} never seen", np.flatnonzero(new)))
-    missed = case.missed(method).to_numpy()
+    missed = case.missed(case.published).to_numpy()
     rows = [
         {
             "distance": name,
@@ -426,8 +431,10 @@ def _lost(case: Case) -> Html:
         parts.append(paragraph(f"There is no {kind} with {LEAST} rows or more for which scratch errs by less."))
     places_of = [place for place in worst(loss, LOST) if loss[place] > 0]
     if places_of:
-        named = set(places_of) - set(worst(case.missed(TRANSFER), WORST))  # those have their names among the worst
-        parts += [element("h3", f"{case.of.capitalize()} that lost most"), _rows(case, places_of, named)]
+        named = set(places_of) - set(
+            worst(case.missed(case.published), WORST)
+        )  # those have their names among the worst
+        parts += [element("h3", f"{case.of.capitalize()} that lost most"), _rows(case, places_of, named, TRANSFER)]
     return joined(*parts)
 
 
@@ -445,7 +452,7 @@ def _lost_group(case: Case, group: Group, kind: str) -> dict[str, str]:
 
 def _outliers(case: Case) -> Html:
     """Return the rows with the largest errors."""
-    missed = case.missed(TRANSFER)
+    missed = case.missed(case.published)
     places_of = worst(missed, WORST)
     total = missed.to_numpy()
     share = _percent(float(total[list(places_of)].sum() / total.sum()), 0) if total.sum() else "0 %"
@@ -457,16 +464,16 @@ def _outliers(case: Case) -> Html:
     bundle = link("predictions.parquet", "predictions.parquet")
     return joined(
         paragraph(said, "; the number beside it counts the rows of ", bundle, ", from 0."),
-        _rows(case, places_of, set(places_of)),
+        _rows(case, places_of, set(places_of), case.published),
     )
 
 
-def _rows(case: Case, places_of: list[int], named: set[int]) -> Html:
-    """Return rows of the target as a table; links lead to those that are named here."""
+def _rows(case: Case, places_of: list[int], named: set[int], method: str) -> Html:
+    """Return rows of the target, as a method predicts them, as a table; links lead to those that are named here."""
     chosen_rows = case.predictions.loc[places_of]
-    if case.metrics["best"]["method"] == "scratch":  # the intervals are those of scratch
+    if method != case.published:  # the intervals are that one's
         chosen_rows = chosen_rows.drop(columns=["low", "high"], errors="ignore")
-    made = cells(chosen_rows, case.rows.loc[places_of], TRANSFER, case.unit, case.decimals)
+    made = cells(chosen_rows, case.rows.loc[places_of], method, case.unit, case.decimals)
     return table(made, ids=[anchor(place) if place in named else "" for place in places_of])
 
 

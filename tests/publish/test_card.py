@@ -143,7 +143,9 @@ def test_where_nothing_was_held_out_as_a_whole_nothing_is_said_of_it(facts: Fact
 
 
 def test_a_model_from_scratch_does_not_claim_to_have_learnt_from_the_source(compared: Any, facts: Facts) -> None:
-    metrics = json.loads(json.dumps(compared.metrics)) | {"best": {"method": "scratch", "frozen": 0, "inner_mae": {}}}
+    metrics = json.loads(json.dumps(compared.metrics)) | {
+        "best": {"method": "scratch", "frozen": 0, "parts": [], "inner_mae": {}}
+    }
     card = write_card(Facts(**{**vars(facts), "metrics": metrics}), PICTURES)
     assert "It learnt from 600 measured values (chemicals) alone" in card
     assert "training from scratch had the least error" in card
