@@ -77,6 +77,13 @@ def test_it_says_where_the_target_is_computed_too(facts: Facts) -> None:
     assert said in write_card(dataclasses.replace(facts, recipe=computed), PICTURES)
 
 
+def test_it_says_how_often_the_folds_were_drawn(facts: Facts) -> None:
+    plan = facts.recipe.evaluation.model_copy(update={"repeats": 3})
+    repeated = facts.recipe.model_copy(update={"evaluation": plan})
+    assert "held out (5 folds; " in write_card(facts, PICTURES)
+    assert "held out (5 folds, drawn 3 times; " in write_card(dataclasses.replace(facts, recipe=repeated), PICTURES)
+
+
 def test_every_method_stands_in_both_tables(facts: Facts) -> None:
     card = write_card(facts, PICTURES)
     for part in (facts.metrics, facts.metrics["not in source"]):
