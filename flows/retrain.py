@@ -36,8 +36,9 @@ def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
         featurize(snapshot, plan.features, extensive=extensive, scale=source_features) for snapshot in snapshots
     )
     checkpoint = pretrain(source_features, plan.network, plan.pretraining, plan.property.unit, auxiliary)
-    comparison = evaluate(checkpoint, target_features, plan.transfer, plan.evaluation)
-    model = fit(checkpoint, target_features, best(comparison), plan.transfer)
+    limits = plan.target.rules.between
+    comparison = evaluate(checkpoint, target_features, plan.transfer, plan.evaluation, limits)
+    model = fit(checkpoint, target_features, best(comparison), plan.transfer, limits)
     data = (source_raw, target_raw, source, target, source_features, target_features)
     lineage = Lineage(*data, checkpoint, auxiliary, (*raws, *snapshots))
     return publish(model, comparison, plan, lineage)

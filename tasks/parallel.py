@@ -18,7 +18,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # What takes seconds to load, of all that the stages need; Prefect loads its parts when they are used.
-LIBRARIES = ["pandas", "prefect.artifacts", "prefect.context", "prefect.tasks", "pyarrow.parquet", "rdkit.Chem", "s3fs"]
+LIBRARIES = [
+    "pandas",
+    "prefect.artifacts",
+    "prefect.context",
+    "prefect.tasks",
+    "pyarrow.parquet",
+    "rdkit.Chem",
+    "s3fs",
+    "scipy.optimize",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "torch",
+]
 
 AHEAD = 2  # chunks on their way per process: one in work, and one that waits so that none idles
 

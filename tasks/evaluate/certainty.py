@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks.evaluate.comparison import Setting
 from tasks.evaluate.intervals import LEVEL, LEVELS, Intervals, Judged, cross_conformal, quality
-from tasks.learn import Choice, Domain, Fitted, fit_choice, represent
+from tasks.learn import Choice, Domain, fit_choice, represent
 
 REACH = 40  # neighbours looked up of each row: enough are left without those of its fold and of the one held out
 
@@ -42,7 +42,7 @@ def certainty(
         contents: of each row the elements, and the atom types that the source lacks.
         seen: the elements of the source.
     """
-    source, target = Fitted.from_files(setting.weights, setting.about), setting.target
+    source, target = setting.source(), setting.target
     rival = Choice("scratch" if method != "scratch" else "direct")
     represented = represent(source, target)
     domain = Domain.fit(represented, target.keys, {*seen, *frozenset().union(*contents)})
@@ -53,8 +53,8 @@ def certainty(
     spread, half = cross_conformal(judged)
     at_level = half[:, LEVELS.index(LEVEL)]
     columns = {
-        "low": predicted - at_level,
-        "high": predicted + at_level,
+        "low": source.within(predicted - at_level),
+        "high": source.within(predicted + at_level),
         "spread": spread,
         "distance": judged.distance,
         "unseen": _unseen(contents, folds, seen),

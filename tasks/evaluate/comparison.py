@@ -7,7 +7,7 @@ held-out rows are only predicted.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from tasks.evaluate.baselines import BASELINES
 from tasks.evaluate.folds import Rows, grouped_folds, keep_apart, subset
 from tasks.featurize import Table
-from tasks.learn import Choice, Fitted, fit_choice
+from tasks.learn import Choice, Fitted, fit_choice, fit_weights
 from tasks.parallel import run_chunks
 from tasks.recipe import Evaluation, Transfer
 
@@ -25,6 +25,7 @@ Vector = npt.NDArray[np.float64]
 
 INNER_FOLDS = 5
 TRANSFER = "transfer"  # the method that is chosen in each fold, of those that use the source
+STACK = Choice("stack")  # whose weights differ from fold to fold
 VALIDATING = 100  # rows at least on which a choice is made, if there are as many
 
 
@@ -37,7 +38,8 @@ class Setting:
         about: the checkpoint's model.json.
         target: the target's features.
         transfer: how to fit.
-        evaluation: folds, sizes and seed.
+        evaluation: folds, repeats, sizes and seed.
+        limits: least and greatest value that there can be, if there are such.
     """
 
     weights: bytes
@@ -45,10 +47,16 @@ class Setting:
     target: Table
     transfer: Transfer
     evaluation: Evaluation
+    limits: tuple[float, float] | None = None
 
-    def folds(self) -> Rows:
-        """Return the fold of each row of the target."""
-        return grouped_folds(self.target.keys, self.evaluation.folds, self.evaluation.seed)
+    def folds(self, repeat: int = 0) -> Rows:
+        """Return the fold of each row of the target, drawn anew in each repeat."""
+        seed = self.evaluation.seed
+        return grouped_folds(self.target.keys, self.evaluation.folds, f"{seed}/{repeat}" if repeat else seed)
+
+    def source(self) -> Fitted:
+        """Return the source's model, which predicts nothing beyond the limits; nor will what is made of it."""
+        return replace(Fitted.from_files(self.weights, self.about), limits=self.limits)
 
 
 @dataclass(frozen=True)
@@ -58,12 +66,18 @@ class Job:
     Attributes:
         fold: the one held out.
         size: training rows; None for all that the other folds have.
-        draw: which of several training sets of that size.
+        draw: which of several training sets of that size; of the full size, which of several repeats, each with folds
+            of its own.
     """
 
     fold: int
     size: int | None
     draw: int = 0
+
+    @property
+    def repeat(self) -> int:
+        """Which repeat the folds are of."""
+        return self.draw if self.size is None else 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,7 @@ class Outcome:
         held_out: rows of the target that were predicted.
         predictions: for each method, of the held-out rows in that order.
         inner: mean absolute error of each candidate on the validating part of the training rows.
+        stack: of all that use the source, weighted as that part has it.
         chosen: of those that use the source, the one that `_beats` fine-tuning by most, or this: it is TRANSFER.
         seconds: each method took to fit and predict, without the choice.
     """
@@ -85,8 +100,28 @@ class Outcome:
     held_out: Rows
     predictions: dict[str, Vector]
     inner: dict[Choice, float]
+    stack: Choice
     chosen: Choice
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What candidates predicted of training rows that they were not fitted on.
+
+    Attributes:
+        values: (n,), measured.
+        keys: (n,), the group of each row.
+        predictions: (n,) of each candidate.
+    """
+
+    values: Vector
+    keys: npt.NDArray[np.object_]
+    predictions: dict[Choice, Vector]
+
+    def missed(self) -> dict[Choice, Vector]:
+        """Return the absolute errors (n,) of each candidate."""
+        return {choice: np.abs(predicted - self.values) for choice, predicted in self.predictions.items()}
 
 
 def run_jobs(setting: Setting) -> list[Outcome]:
@@ -97,7 +132,7 @@ def run_jobs(setting: Setting) -> list[Outcome]:
     jobs = [
         Job(fold, size, draw)
         for size in sizes
-        for draw in range(1 if size is None else min(setting.evaluation.draws, least // size))
+        for draw in range(setting.evaluation.repeats if size is None else min(setting.evaluation.draws, least // size))
         for fold in range(setting.evaluation.folds)
     ]
     outcomes = run_chunks(partial(_run, setting), jobs, chunk=1, label="compare")
@@ -111,13 +146,13 @@ def _run(setting: Setting, jobs: Sequence[Job]) -> list[Outcome]:
 
 def run_job(setting: Setting, job: Job) -> Outcome:
     """Fit and predict one fold at one size."""
-    folds = setting.folds()
+    folds = setting.folds(job.repeat)
     rows, held_out = np.flatnonzero(folds != job.fold), np.flatnonzero(folds == job.fold)
     if job.size is not None:
         rows = subset(rows, setting.target.keys, job.size, f"{setting.evaluation.seed}/{job.draw}")
     training, test = setting.target.take(rows), setting.target.take(held_out)
     keep_apart(training, test)
-    source = Fitted.from_files(setting.weights, setting.about)
+    source = setting.source()
     seed = job.fold + setting.evaluation.folds * job.draw
     tuned = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
     others = [Choice("direct"), Choice("featurizer"), Choice("difference"), *map(Choice, setting.transfer.variants)]
@@ -129,21 +164,29 @@ def run_job(setting: Setting, job: Job) -> Outcome:
         predictions[method] = predicted()
         seconds[method] = time.perf_counter() - start
 
-    scratch = [Choice("scratch")] if job.size is None else []
-    missed = validate([*scratch, *others, *tuned], source, training, setting.transfer, seed)
+    scratch = Choice("scratch")
+    first = [scratch] if job.size is None else []
+    tried = validate([*first, *others, *tuned], source, training, setting.transfer, seed)
+    missed = tried.missed()
+    frozen = min(tuned, key=lambda choice: float(missed[choice].mean()))
+    stack, missed[STACK] = weigh(tried, [*others, frozen], seed)
     inner = {choice: float(errors.mean()) for choice, errors in missed.items()}
-    frozen = min(tuned, key=lambda choice: inner[choice])
-    rivals = [choice for choice in others if _beats(missed[choice], missed[frozen])]
+    rivals = [choice for choice in (*others, STACK) if _beats(missed[choice], missed[frozen])]
     best = min([frozen, *rivals], key=lambda choice: inner[choice])
-    for choice in [Choice("scratch"), *others, frozen] if job.size is None else [Choice("scratch"), best]:
+    parts = [choice for choice, _ in stack.parts] if best == STACK else [best]
+    for choice in [scratch, *others, frozen] if job.size is None else [scratch, *parts]:
         fitted = partial(fit_choice, choice, source, training, setting.transfer, seed)
         predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
+    if job.size is None or best == STACK:
+        terms = [weight * predictions[choice.method] for choice, weight in stack.parts]
+        predictions[STACK.method] = np.sum(terms, axis=0)
+        seconds[STACK.method] = sum(seconds[choice.method] for choice, _ in stack.parts)
     predictions = {TRANSFER: predictions[best.method]} | predictions
     if job.size is not None:
-        del predictions[best.method]
+        predictions = {method: predictions[method] for method in (TRANSFER, scratch.method)}
     for name, baseline in BASELINES.items() if job.size is None else ():
-        predict(name, partial(baseline, training, test))
-    return Outcome(job, len(rows), held_out, predictions, inner, best, seconds)
+        predict(name, lambda baseline=baseline: source.within(baseline(training, test)))  # type: ignore[misc]
+    return Outcome(job, len(rows), held_out, predictions, inner, stack, stack if best == STACK else best, seconds)
 
 
 def _beats(errors: Vector, usual: Vector) -> bool:
@@ -156,20 +199,31 @@ def _beats(errors: Vector, usual: Vector) -> bool:
     return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
 
 
-def validate(
-    choices: Sequence[Choice], source: Fitted, training: Table, plan: Transfer, seed: int
-) -> dict[Choice, Vector]:
-    """Return the absolute errors of each choice on training rows that it was not fitted on, the same rows for all.
+def weigh(tried: Tried, choices: Sequence[Choice], seed: int) -> tuple[Choice, Vector]:
+    """Return the stack of some choices, and its absolute errors (n,) with weights that the row had no say in."""
+    predictions = np.column_stack([tried.predictions[choice] for choice in choices])
+    folds = grouped_folds(tried.keys, INNER_FOLDS, f"stack:{seed}")
+    missed = np.empty(len(folds))
+    for fold in np.unique(folds):
+        aside = folds == fold
+        weights = fit_weights(predictions[~aside], tried.values[~aside])
+        missed[aside] = np.abs(predictions[aside] @ weights - tried.values[aside])
+    weights = fit_weights(predictions, tried.values)
+    return Choice.stack(dict(zip(choices, weights.tolist(), strict=True))), missed
+
+
+def validate(choices: Sequence[Choice], source: Fitted, training: Table, plan: Transfer, seed: int) -> Tried:
+    """Return what each choice predicts of training rows that it was not fitted on, the same rows for all.
 
     One inner fold validates if there are many rows; of few rows all folds do in turn, until a hundred rows have spoken.
     """
     folds = grouped_folds(training.keys, INNER_FOLDS, f"inner:{seed}")
     turns = min(INNER_FOLDS, math.ceil(VALIDATING * INNER_FOLDS / len(training)))
-    missed: dict[Choice, list[Vector]] = {choice: [] for choice in choices}
+    predictions: dict[Choice, list[Vector]] = {choice: [] for choice in choices}
     for fold in range(turns):
         fitting, aside = training.take(np.flatnonzero(folds != fold)), training.take(np.flatnonzero(folds == fold))
         keep_apart(fitting, aside)
         for choice in choices:
-            predicted = fit_choice(choice, source, fitting, plan, seed).predict(aside)
-            missed[choice].append(np.abs(predicted - aside.values))
-    return {choice: np.concatenate(parts) for choice, parts in missed.items()}
+            predictions[choice].append(fit_choice(choice, source, fitting, plan, seed).predict(aside))
+    judged = training.take(np.concatenate([np.flatnonzero(folds == fold) for fold in range(turns)]))
+    return Tried(judged.values, judged.keys, {choice: np.concatenate(parts) for choice, parts in predictions.items()})

@@ -19,7 +19,7 @@ from tasks.evaluate.comparison import TRANSFER, Setting
 from tasks.evaluate.folds import Rows, keep_apart
 from tasks.evaluate.metrics import paired_difference
 from tasks.featurize import Table
-from tasks.learn import Choice, Fitted, fit_choice
+from tasks.learn import Choice, fit_choice
 from tasks.parallel import run_chunks
 from tasks.recipe import Evaluation
 
@@ -131,7 +131,7 @@ def extrapolate(setting: Setting, groups: Sequence[Group], chosen: Choice, in_so
 
 def _missed(setting: Setting, chosen: Choice, jobs: Sequence[tuple[int, Group]]) -> pd.DataFrame:
     """Fit each method without a group; return kind, group, row and the absolute error of each method on each row."""
-    source = Fitted.from_files(setting.weights, setting.about)
+    source = setting.source()
     found = []
     for seed, group in jobs:
         rest = np.setdiff1d(np.arange(len(setting.target)), group.rows)

@@ -1,7 +1,7 @@
 """What the comparison says: metrics of each method, differences with intervals, the learning curve, the best choice."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.evaluate.comparison import TRANSFER, Outcome
+from tasks.evaluate.comparison import STACK, TRANSFER, Outcome
 from tasks.evaluate.metrics import Curve, errors, paired_difference, size_for_error, size_intervals
 from tasks.featurize import Table
 from tasks.learn import Choice
@@ -51,19 +51,22 @@ def summarise(outcomes: Sequence[Outcome], target: Table, in_source: Mask, seed:
     full = [outcome for outcome in outcomes if outcome.job.size is None]
     table = by_size[_size(full[0])]
     return {
-        "rows": {"all": len(table), "not in source": int(np.sum(~in_source))},
+        "rows": {"all": len(target), "not in source": int(np.sum(~in_source))},
         "methods": _methods(table),
         "differences": {DIFFERENCE: _difference(table, seed)},
         "not in source": _not_in_source(table, seed),
         "learning_curve": _curve(by_size, outcomes, seed),
-        "best": {**asdict(best_choice(full)), "inner_mae": {_label(c): e for c, e in _inner(full).items()}},
+        "best": {**_about(best_choice(full)), "inner_mae": {_label(c): e for c, e in _inner(full).items()}},
     }
 
 
 def _all_draws(outcomes: Sequence[Outcome], target: Table, in_source: Mask) -> pd.DataFrame:
-    """Return the predictions of one size: each row of the target as many times as training sets were drawn."""
+    """Return the predictions of one size: each row of the target as many times as there are draws or repeats."""
     draws = sorted({outcome.job.draw for outcome in outcomes})
     tables = [predictions_table([o for o in outcomes if o.job.draw == draw], target, in_source) for draw in draws]
+    folds = 1 + max(outcome.job.fold for outcome in outcomes)
+    if outcomes[0].job.size is None:  # folds of another repeat are other folds
+        tables = [table.assign(fold=table["fold"] + folds * draw) for draw, table in enumerate(tables)]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -75,11 +78,29 @@ def best_choice(outcomes: Sequence[Outcome], *, scratch: bool = True) -> Choice:
         scratch: whether training from scratch may be chosen.
     """
     inner = _inner(outcomes)
-    return min((choice for choice in inner if scratch or choice.method != "scratch"), key=lambda choice: inner[choice])
+    best = min((choice for choice in inner if scratch or choice.method != "scratch"), key=lambda choice: inner[choice])
+    return _mean_stack(outcomes) if best == STACK else best
+
+
+def _mean_stack(outcomes: Sequence[Outcome]) -> Choice:
+    """Return the stack with the mean weights of all folds; fine-tuning is that of the least inner error."""
+    inner = _inner(outcomes)
+    tuned = min((choice for choice in inner if choice.method == "fine-tune"), key=lambda choice: inner[choice])
+    weights: dict[Choice, float] = defaultdict(float)
+    for outcome in outcomes:
+        for choice, weight in outcome.stack.parts:
+            weights[tuned if choice.method == "fine-tune" else choice] += weight / len(outcomes)
+    return Choice.stack(weights)
 
 
 def _inner(outcomes: Sequence[Outcome]) -> dict[Choice, float]:
     return {choice: float(np.mean([o.inner[choice] for o in outcomes])) for choice in outcomes[0].inner}
+
+
+def _about(choice: Choice) -> dict[str, Any]:
+    """Return a choice for a JSON file."""
+    parts = [{"method": part.method, "frozen": part.frozen, "weight": weight} for part, weight in choice.parts]
+    return {"method": choice.method, "frozen": choice.frozen, "parts": parts}
 
 
 def _label(choice: Choice) -> str:

@@ -1,6 +1,7 @@
 """The door of learning: pretraining on the source, and the final fit on the target."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prefect import task
 
@@ -10,9 +11,10 @@ from tasks.handles import Checkpoint, Features, Model, fingerprint
 from tasks.learn.domain import Domain, Near, contents, represent
 from tasks.learn.fitted import Fitted, fit_additive
 from tasks.learn.pretraining import pretrain_network
+from tasks.learn.stacked import fit_weights
 from tasks.learn.transfer import Choice, fit_choice
 from tasks.recipe import Network, Pretraining, Transfer
-from tasks.store import Store, connect
+from tasks.store import connect
 
 __all__ = [
     "Choice",
@@ -23,12 +25,14 @@ __all__ = [
     "fit",
     "fit_additive",
     "fit_choice",
-    "fitted",
+    "fit_weights",
     "pretrain",
     "represent",
 ]
 
-LIBRARIES = ("torch", "numpy", "scikit-learn")
+Limits = tuple[float, float] | None
+
+LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy")
 
 
 @task(task_run_name="pretrain on {source}")
@@ -47,15 +51,14 @@ def pretrain(
 
 
 @task(task_run_name="fit {choice.method}")
-def fit(checkpoint: Checkpoint, target: Features, choice: Choice, plan: Transfer) -> Model:
-    """Fit the chosen method on the whole target: the model that is published."""
+def fit(checkpoint: Checkpoint, target: Features, choice: Choice, plan: Transfer, limits: Limits) -> Model:
+    """Fit the chosen method on the whole target: the model that is published, which predicts nothing beyond limits."""
     store = connect()
-    handle = Model(fingerprint("tasks.learn", "fit", checkpoint, target, choice, plan, libraries=LIBRARIES))
-    return store.once(
-        handle, lambda: fit_choice(choice, fitted(store, checkpoint), load(store, target), plan, seed=0).files()
-    )
+    handle = Model(fingerprint("tasks.learn", "fit", checkpoint, target, choice, plan, limits, libraries=LIBRARIES))
 
+    def make() -> dict[str, bytes]:
+        weights, about = (store.read(checkpoint, name) for name in ("weights.safetensors", "model.json"))
+        source = replace(Fitted.from_files(weights, about), limits=limits)
+        return fit_choice(choice, source, load(store, target), plan, seed=0).files()
 
-def fitted(store: Store, handle: Checkpoint | Model) -> Fitted:
-    """Load a fitted model from the store."""
-    return Fitted.from_files(store.read(handle, "weights.safetensors"), store.read(handle, "model.json"))
+    return store.once(handle, make)

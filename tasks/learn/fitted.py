@@ -37,6 +37,7 @@ class Fitted:
         scale: of the networks' output, in the unit of the property.
         spec: the networks' kind and sizes.
         process: what the networks miss, from the representation of the first of them; None if nothing is known of it.
+        limits: least and greatest value that there can be; what is predicted beyond is brought back to them.
     """
 
     networks: Sequence[LayeredNetwork]
@@ -44,6 +45,7 @@ class Fitted:
     scale: float
     spec: Network
     process: Process | None = None
+    limits: tuple[float, float] | None = None
 
     @classmethod
     def untrained(cls, table: Table, spec: Network, seeds: Sequence[int]) -> "Fitted":
@@ -59,8 +61,11 @@ class Fitted:
         learnt = np.mean(members, axis=0)
         if self.process:
             learnt += self.process.predict(represent(self.networks[0], features), features).numpy()
-        predicted: Vector = table.elements @ self.additive + self.scale * learnt
-        return predicted
+        return self.within(table.elements @ self.additive + self.scale * learnt)
+
+    def within(self, predicted: Vector) -> Vector:
+        """Return predictions (n,) with those beyond the limits at the nearest of them."""
+        return np.clip(predicted, *self.limits) if self.limits else predicted
 
     def remainder(self, table: Table) -> torch.Tensor:
         """Return what a network has to learn of the values: (n,), in units of the scale."""
@@ -82,6 +87,7 @@ class Fitted:
             "additive": self.additive.tolist(),
             "scale": self.scale,
             "process": self.process.about() if self.process else None,
+            "limits": self.limits,
         }
         if self.process:
             tensors |= self.process.tensors()
@@ -103,7 +109,8 @@ class Fitted:
             network.freeze(state["frozen"])
             networks.append(network.eval())
         process = Process.restored(tensors, state["process"]) if state["process"] else None
-        return cls(networks, np.array(state["additive"]), state["scale"], spec, process)
+        limits = tuple(state["limits"]) if state["limits"] else None
+        return cls(networks, np.array(state["additive"]), state["scale"], spec, process, limits)
 
 
 def fit_additive(elements: Vector, values: Vector, prior: Vector | None = None) -> Vector:

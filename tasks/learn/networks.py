@@ -4,7 +4,7 @@ Shapes: n rows, p features, w units.
 """
 
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -142,7 +142,46 @@ class Dropout(nn.Dropout):
         kept = round((1 - self.p) * 2**16)
         draws = torch.empty(-(-units.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         fates = draws.view(torch.int16)[: units.numel()].view(units.shape)
-        return units * ((fates < kept - 2**15).to(units.dtype) * (2**16 / kept))
+        kept_ones = fates.lt_(kept - 2**15)  # 0 or 1; as truth values they would take five times as long
+        return units * kept_ones.to(units.dtype).mul_(2**16 / kept)
+
+
+class RectifiedLayer(nn.Sequential):
+    """A linear layer, ReLU, and dropout or not; in bfloat16 on a processor done by fewer and faster operations."""
+
+    def forward(self, units: Tensor) -> Tensor:
+        """Map (n, w) to (n, v)."""
+        linear, _, *dropout = self
+        if linear.weight.dtype != torch.bfloat16 or linear.weight.device.type != "cpu":
+            return super().forward(units)  # type: ignore[no-any-return, no-untyped-call]
+        units = _Rectified.apply(units.to(torch.bfloat16), linear.weight, linear.bias)  # type: ignore[no-untyped-call]
+        return dropout[0](units) if dropout else units
+
+
+class _Rectified(torch.autograd.Function):
+    """ReLU of a linear layer in bfloat16 on a processor: a step of ElemNet takes three quarters of the time it took."""
+
+    @staticmethod
+    def forward(context: Any, units: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Map (n, w) by (v, w) weights and (v,) biases to (n, v), in one operation instead of three."""
+        linear = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 -- what torch.compile makes of it
+        rectified: Tensor = linear(units, weight, bias, "relu", [], "")
+        context.save_for_backward(units, weight, rectified)
+        return rectified
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of units, weights and biases from that of the result: (n, v).
+
+        A product with a transposed left side takes three times as long as one without: it is turned beforehand, from
+        rows a little apart, because columns of rows of 2048 bytes all fall into the same few lines of the cache.
+        """
+        units, weight, rectified = context.saved_tensors
+        count, width = gradient.shape
+        apart = gradient.new_empty(count, width + 32)[:, :width]
+        torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=apart)
+        turned = apart.T.contiguous()
+        return apart @ weight if context.needs_input_grad[0] else None, turned @ units, turned.sum(1)
 
 
 class ElemNetNetwork(LayeredNetwork):
@@ -157,7 +196,7 @@ class ElemNetNetwork(LayeredNetwork):
         self.trunk = nn.ModuleList()
         for layer, (before, after) in enumerate(pairwise(sizes), start=1):
             dropout = [Dropout(1 - ELEMNET_KEEP[layer])] if layer in ELEMNET_KEEP else []
-            self.trunk.append(nn.Sequential(nn.Linear(before, after), nn.ReLU(inplace=True), *dropout))
+            self.trunk.append(RectifiedLayer(nn.Linear(before, after), nn.ReLU(inplace=True), *dropout))
         self.deep = nn.Linear(ELEMNET[-1], 1)
 
 

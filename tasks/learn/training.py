@@ -1,6 +1,7 @@
 """The training loop: tensors in memory, one-cycle schedule, early stopping, the same bits for the same seed."""
 
 import math
+import multiprocessing
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tasks.learn.group import add_up, agree, in_group, rank, size
 from tasks.learn.networks import LayeredNetwork
 
 LARGE = 256  # rows of a batch from which bfloat16, several threads and a GPU pay; below, they cost more than they save
@@ -89,8 +91,8 @@ def train(
     """Train a network in place; with validation rows it ends with the weights of its best epoch.
 
     AdamW (arXiv:1711.05101) on a one-cycle schedule (arXiv:1708.07120) with the Huber loss. Frozen layers are passed
-    once, before the first step. Large batches are for a GPU if there is one, and their matrix products are done in
-    bfloat16 there and where the processor has it.
+    once, before the first step. Large batches are for a GPU if there is one, shared by all if there are several, and
+    their matrix products are done in bfloat16 there and where the processor has it.
 
     Args:
         network: with its frozen layers set.
@@ -103,6 +105,21 @@ def train(
         The epochs that were run.
     """
     large = min(schedule.batch, len(rows[0])) >= LARGE
+    processes = torch.cuda.device_count() if large else 1
+    if processes > 1 and not multiprocessing.current_process().daemon:  # a Dask worker, say, may not start any
+        return in_group(processes, _train, network, rows, schedule, validation, watch=watch)
+    return _train(network, rows, schedule, validation, watch)
+
+
+def _train(
+    network: LayeredNetwork,
+    rows: tuple[Tensor, Tensor],
+    schedule: Schedule,
+    validation: tuple[Tensor, Tensor] | None,
+    watch: Callable[[Epoch], None],
+) -> list[Epoch]:
+    """Train in this process, alone or as one of a group."""
+    large = min(schedule.batch, len(rows[0])) >= LARGE
     device = torch.device("cuda" if large and torch.cuda.is_available() else "cpu")
     network.to(device)
     features, targets = (tensor.to(device) for tensor in rows)
@@ -111,7 +128,7 @@ def train(
     descent = _Descent(network, schedule, len(features))
     best = _Best(descent.result)
     epochs: list[Epoch] = []
-    with _repeatable(schedule.seed, device), _threads(torch.get_num_threads() if large else 1):
+    with _repeatable(schedule.seed + rank(), device), _threads(torch.get_num_threads() if large else 1):
         for number in range(1, schedule.epochs + 1):
             frozen = schedule.frozen(number, len(network.trunk), always)
             if number == 1 or frozen != network.frozen:
@@ -120,6 +137,7 @@ def train(
                     units = network.units(features, 0, frozen)
             loss = descent.epoch(features, units, targets)
             error = mean_absolute_error(descent.result, aside) if aside else math.nan
+            error = agree(torch.tensor(error, dtype=torch.float64, device=device)).item()  # or one stops before another
             epochs.append(Epoch(number, loss, error))
             watch(epochs[-1])
             if aside and best.is_past(epochs[-1], schedule.patience):
@@ -170,6 +188,8 @@ class _Descent:
     def epoch(self, features: Tensor, units: Tensor, targets: Tensor) -> float:
         """Take a step for each batch of the rows, in an order drawn anew; return the mean loss.
 
+        Each process of a group passes its share of the batch.
+
         Args:
             features: (n, p).
             units: (n, w), what the frozen layers make of them.
@@ -177,18 +197,21 @@ class _Descent:
         """
         self.working.train()
         missed = torch.zeros((), device=self.device)
-        for chosen in torch.randperm(len(features)).to(self.device).split(self.batch):
+        for batch in agree(torch.randperm(len(features)).to(self.device)).split(self.batch):
+            chosen = batch[rank() :: size()]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                 predicted = self.working(features[chosen], units[chosen])
-            loss = nn.functional.smooth_l1_loss(predicted.float(), targets[chosen], beta=BEND)
-            self._step(torch.autograd.grad(loss, self.copies))
-            missed += loss.detach() * len(chosen)
+            missed_here = nn.functional.smooth_l1_loss(predicted.float(), targets[chosen], beta=BEND, reduction="sum")
+            self._step(torch.autograd.grad(missed_here / len(batch), self.copies))
+            missed += missed_here.detach()
+        add_up([missed])
         return (missed / len(features)).item()
 
     @torch.no_grad()
     def _step(self, gradients: Sequence[Tensor]) -> None:
         """Move the weights by the gradients of the copies."""
         torch._foreach_copy_(self.gradients, list(gradients))
+        add_up(self.gradients)
         self.optimizer.step()
         for group, start in zip(self.optimizer.param_groups, self.starts, strict=False):
             strength = group["lr"] * self.schedule.pull

@@ -1,8 +1,9 @@
-"""The methods that make a model of the target: scratch, direct, featurizer, difference and fine-tune.
+"""The methods that make a model of the target: scratch, direct, featurizer, difference, fine-tune and stack.
 
 Each takes the same table of training rows and returns a fitted model, so that they can be compared on equal terms.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from sklearn.linear_model import RidgeCV
 from tasks.featurize import Table
 from tasks.learn.fitted import Fitted, Vector, fit_additive
 from tasks.learn.process import Process
+from tasks.learn.stacked import Stacked
 from tasks.learn.training import Schedule, predict, represent, train
 from tasks.recipe import Transfer, Variant
 
@@ -34,13 +36,20 @@ class Choice:
     Attributes:
         method: its name.
         frozen: layers frozen, for fine-tune; 0 for the others.
+        parts: of a stack, each with its weight; none for the others.
     """
 
-    method: Literal["scratch", "direct", "featurizer", "difference", "fine-tune"] | Variant
+    method: Literal["scratch", "direct", "featurizer", "difference", "fine-tune", "stack"] | Variant
     frozen: int = 0
+    parts: tuple[tuple["Choice", float], ...] = ()
+
+    @classmethod
+    def stack(cls, weights: Mapping["Choice", float]) -> "Choice":
+        """Return the stack of those choices whose weight is not zero."""
+        return cls("stack", parts=tuple((choice, weight) for choice, weight in weights.items() if weight))
 
 
-def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:
+def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted | Stacked:
     """Fit the chosen method.
 
     Args:
@@ -50,6 +59,14 @@ def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, 
         plan: how to train.
         seed: tells fits of one plan apart.
     """
+    if choice.parts:
+        parts = [_fit(part, source, training, plan, seed) for part, _ in choice.parts]
+        return Stacked(parts, [weight for _, weight in choice.parts])
+    return _fit(choice, source, training, plan, seed)
+
+
+def _fit(choice: Choice, source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:
+    """Fit one method, which is no stack."""
     match choice.method:
         case "scratch":
             return scratch(source, training, plan, seed)
@@ -61,6 +78,8 @@ def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, 
             return difference(source, training, seed)
         case "fine-tune":
             return fine_tune(source, training, plan, choice.frozen, seed)
+        case "stack":
+            raise ValueError("a stack has parts")
         case variant:
             return fine_tune(source, training, plan, 0, seed, **VARIANTS[variant])
 
@@ -68,7 +87,7 @@ def fit_choice(choice: Choice, source: Fitted, training: Table, plan: Transfer, 
 def scratch(source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:
     """Train new networks on the target alone; of the source only the kind of network is used."""
     seeds = [1000 * plan.seed + 100 * seed + member for member in range(plan.members)]
-    model = Fitted.untrained(training, source.spec, seeds)
+    model = replace(Fitted.untrained(training, source.spec, seeds), limits=source.limits)
     return _train(model, training, plan, seed, (plan.scratch_epochs, plan.scratch_rate))
 
 
@@ -85,7 +104,7 @@ def featurizer(source: Fitted, training: Table) -> Fitted:
     network = deepcopy(source.networks[0])
     network.freeze(len(network.trunk))
     additive = fit_additive(training.elements, training.values, source.additive)
-    model = Fitted([network], additive, source.scale, source.spec)
+    model = replace(source, networks=[network], additive=additive)
     represented = represent(network, torch.from_numpy(training.features)).numpy()
     ridge = RidgeCV(PENALTIES).fit(represented, model.remainder(training).numpy())
     network.regress(torch.from_numpy(ridge.coef_.astype(np.float32)), float(ridge.intercept_))
@@ -104,7 +123,7 @@ def difference(source: Fitted, training: Table, seed: int) -> Fitted:
     """
     network = deepcopy(source.networks[0])
     network.freeze(len(network.trunk))
-    model = Fitted([network], _corrected(source, training), source.scale, source.spec)
+    model = replace(source, networks=[network], additive=_corrected(source, training))
     features = torch.from_numpy(training.features)
     missed = model.remainder(training) - predict(network, features)
     return replace(model, process=Process.fit(represent(network, features), features, missed, seed))
@@ -127,7 +146,7 @@ def fine_tune(source: Fitted, training: Table, plan: Transfer, frozen: int, seed
     members = [deepcopy(source.networks[0]) for _ in range(plan.members)]
     for network in members:
         network.freeze(frozen)
-    model = Fitted(members, _corrected(source, training), source.scale, source.spec)
+    model = replace(source, networks=members, additive=_corrected(source, training))
     return _train(model, training, plan, seed, (plan.epochs, plan.rate), **way)
 
 

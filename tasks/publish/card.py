@@ -180,7 +180,7 @@ def _quality(facts: Facts, image: str) -> str:
     )
     return f"""## How good it is
 
-Each is predicted while it is held out ({facts.recipe.evaluation.folds} folds; {facts.kind.folds}).
+Each is predicted while it is held out ({_folds(facts)}; {facts.kind.folds}).
 {rivals(metrics)}
 
 {image}
@@ -194,6 +194,12 @@ All {metrics["rows"]["all"]:,} {metrics["of"]}:
 MAE is the mean absolute error, median the median absolute error, RMSE the root of the mean squared error.
 
 {meanings}"""
+
+
+def _folds(facts: Facts) -> str:
+    """Say how many folds there are, and how often they are drawn."""
+    plan = facts.recipe.evaluation
+    return f"{plan.folds} folds" + (f", drawn {plan.repeats} times" if plan.repeats > 1 else "")
 
 
 def _unseen(facts: Facts) -> str:

@@ -13,6 +13,7 @@ MEANINGS = {
     "transfer": "in each fold fine-tuning, or what uses the source and is surely better inside of its training rows",
     "fine-tune": "the source's network: first layers frozen, the others trained on the measurements",
     "difference": "the source's network as it is, and a Gaussian process on what it represents for what it misses",
+    "stack": "the weighted mean of all that use the source, with weights that err least inside of its training rows",
     "gradual unfreezing": "fine-tuning in which the layers join the head one by one, the last first",
     "discriminative rates": "fine-tuning with learning rates that fall from the head to the first layer",
     "L2-SP": "fine-tuning with weights that are drawn back to where they started",

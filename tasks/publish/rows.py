@@ -23,25 +23,23 @@ DRAWN = 40  # heavy atoms up to which a structure is drawn: larger ones would be
 SIZE = (130, 96)  # pixels of a structure
 
 
-def cells(
-    predictions: pd.DataFrame, rows: pd.DataFrame, transfer: str, unit: str, decimals: int
-) -> list[dict[str, str]]:
+def cells(predictions: pd.DataFrame, rows: pd.DataFrame, shown: str, unit: str, decimals: int) -> list[dict[str, str]]:
     """Return a row of a table for people for each row of the target.
 
     Args:
         predictions: the chosen ones, in this order; their index is the place in `predictions.parquet`.
         rows: of the snapshot, aligned with them.
-        transfer: the method that stands for transfer.
+        shown: the method whose predictions they are.
         unit: of the property.
         decimals: of all numbers.
     """
-    others = [method for method in ("scratch", "direct") if method in predictions]
+    others = [method for method in ("scratch", "direct") if method in predictions and method != shown]
     made = []
     for place, (row, about) in enumerate(zip(predictions.to_dict("records"), rows.to_dict("records"), strict=True)):
-        said = {column: signed(row[column], decimals) for column in ("value", transfer, *others)}
+        said = {column: signed(row[column], decimals) for column in ("value", shown, *others)}
         cell: dict[str, str] = {"what": _what(about, _record(row["record"], row["key"], int(predictions.index[place])))}
-        cell |= {f"measured ({unit})": said["value"], transfer: said[transfer]}
-        cell |= {"error": _error(row[transfer] - row["value"], decimals)}
+        cell |= {f"measured ({unit})": said["value"], shown: said[shown]}
+        cell |= {"error": _error(row[shown] - row["value"], decimals)}
         if "low" in row:
             cell["90 % interval"] = _between(row["low"], row["high"], decimals)
         cell |= {other: said[other] for other in others}

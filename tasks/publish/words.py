@@ -9,6 +9,7 @@ Metrics = Mapping[str, Any]
 NAMES = {
     "fine-tune": "fine-tuning",
     "difference": "difference learning",
+    "stack": "the stack of all that use the source",
     "gradual unfreezing": "fine-tuning with gradual unfreezing",
     "discriminative rates": "fine-tuning with discriminative rates",
     "L2-SP": "fine-tuning with L2-SP",
@@ -80,9 +81,17 @@ def headline(metrics: Metrics) -> str:
 
 def chosen(metrics: Metrics) -> str:
     """Return the published method in words: fine-tuning with 2 layers frozen."""
-    method, frozen = metrics["best"]["method"], metrics["best"]["frozen"]
-    layers = {0: "no layer", 1: "1 layer"}.get(frozen, f"{frozen} layers")
-    return f"fine-tuning with {layers} frozen" if method == "fine-tune" else called(method)
+    if metrics["best"]["method"] != "stack":
+        return _with_layers(metrics["best"])
+    parts = sorted(metrics["best"]["parts"], key=lambda part: -part["weight"])
+    listed = ", ".join(f"{_with_layers(part)} ({part['weight']:.2f})" for part in parts)
+    return f"the stack, a weighted mean of {listed},"
+
+
+def _with_layers(choice: Mapping[str, Any]) -> str:
+    """Return a method in words, with the number of layers frozen if it freezes any."""
+    layers = {0: "no layer", 1: "1 layer"}.get(choice["frozen"], f"{choice['frozen']} layers")
+    return f"fine-tuning with {layers} frozen" if choice["method"] == "fine-tune" else called(choice["method"])
 
 
 def called(method: str) -> str:

@@ -246,6 +246,9 @@ class Evaluation(Section):
         description="Training sets drawn at each size but the full one, in each fold, if there are rows for so many; "
         "what a few rows teach depends on which they are.",
     )
+    repeats: PositiveInt = Field(
+        default=1, description="Times that the cross-validation is repeated with all rows, each with folds of its own."
+    )
     clusters: NonNegativeInt = Field(
         default=0,
         description="Clusters of alike rows that are held out in turn, to see how the model extrapolates; 0 for none.",

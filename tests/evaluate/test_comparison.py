@@ -9,7 +9,18 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.baselines import BASELINES
-from tasks.evaluate.comparison import TRANSFER, Job, Outcome, Setting, _beats, run_job, run_jobs, validate
+from tasks.evaluate.comparison import (
+    TRANSFER,
+    Job,
+    Outcome,
+    Setting,
+    Tried,
+    _beats,
+    run_job,
+    run_jobs,
+    validate,
+    weigh,
+)
 from tasks.evaluate.files import compare
 from tasks.evaluate.folds import grouped_folds, subset
 from tasks.featurize import Table
@@ -20,10 +31,10 @@ from tasks.recipe import Evaluation, Transfer
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet, units
 
-METHODS = {"scratch", "direct", "featurizer", "difference", "fine-tune", "mean", "ridge", "boosted trees"}
+METHODS = {"scratch", "direct", "featurizer", "difference", "fine-tune", "stack", "mean", "ridge", "boosted trees"}
 WITH_SOURCE = {
     *(Choice("fine-tune", frozen) for frozen in (0, 2)),
-    *map(Choice, ("direct", "featurizer", "difference")),
+    *map(Choice, ("direct", "featurizer", "difference", "stack")),
 }
 FULL = Job(1, None)
 
@@ -122,7 +133,8 @@ def test_a_size_is_drawn_as_often_as_there_are_rows_for_it(setting: Setting) -> 
 def test_transfer_is_fine_tuning_or_what_is_surely_better_and_uses_the_source(outcome: Outcome) -> None:
     assert set(outcome.inner) == {*WITH_SOURCE, Choice("scratch")}
     tuned = [choice for choice in WITH_SOURCE if choice.method == "fine-tune"]
-    assert outcome.inner[outcome.chosen] <= min(outcome.inner[choice] for choice in tuned)
+    chosen = replace(outcome.chosen, parts=())
+    assert outcome.inner[chosen] <= min(outcome.inner[choice] for choice in tuned)
     np.testing.assert_array_equal(outcome.predictions[TRANSFER], outcome.predictions[outcome.chosen.method])
 
 
@@ -153,23 +165,24 @@ def test_the_choice_is_made_on_rows_even_if_the_seed_is_the_number_of_the_fold(
     setting = make_setting(target, seed=fold, folds=5)
     training = target.take(np.flatnonzero(setting.folds() != fold))
     assert np.bincount(grouped_folds(training.keys, 5, f"inner:{fold}"), minlength=5).min() > 0
-    assert np.isfinite(validate([Choice("direct")], source, training, plan, fold)[Choice("direct")]).all()
+    tried = validate([Choice("direct")], source, training, plan, fold)
+    assert np.isfinite(tried.predictions[Choice("direct")]).all()
 
 
 def test_of_few_rows_all_speak_in_the_choice(source: Fitted, target: Table, plan: Transfer) -> None:
     few = target.take(np.arange(60))
-    inner = validate([Choice("direct")], source, few, plan, seed=0)
-    assert inner[Choice("direct")].mean() == pytest.approx(float(np.mean(np.abs(source.predict(few) - few.values))))
+    missed = validate([Choice("direct")], source, few, plan, seed=0).missed()
+    assert missed[Choice("direct")].mean() == pytest.approx(float(np.mean(np.abs(source.predict(few) - few.values))))
 
 
 def test_of_many_rows_one_inner_fold_speaks(source: Fitted, target: Table, plan: Transfer) -> None:
     many = target.take(np.tile(np.arange(120), 5))
     many = replace(many, keys=np.array([f"KEY{row}" for row in range(600)], dtype=object))
-    inner = validate([Choice("direct")], source, many, plan, seed=3)
+    found = validate([Choice("direct")], source, many, plan, seed=3).missed()
     aside = many.take(np.flatnonzero(grouped_folds(many.keys, 5, "inner:3") == 0))
     assert len(aside) > 80
     missed = np.abs(source.predict(aside) - aside.values)
-    assert sorted(inner[Choice("direct")]) == pytest.approx(sorted(missed), rel=1e-4)
+    assert sorted(found[Choice("direct")]) == pytest.approx(sorted(missed), rel=1e-4)
 
 
 def test_no_choice_is_fitted_on_the_rows_that_judge_it(source: Fitted, target: Table, plan: Transfer) -> None:
@@ -180,8 +193,55 @@ def test_no_choice_is_fitted_on_the_rows_that_judge_it(source: Fitted, target: T
     for fold in range(5):
         fitted = fit_choice(choice, source, few.take(np.flatnonzero(folds != fold)), plan, seed=7)
         missed[folds == fold] = np.abs((fitted.predict(few) - few.values)[folds == fold])
-    found = validate([choice], source, few, plan, seed=7)[choice]
+    found = validate([choice], source, few, plan, seed=7).missed()[choice]
     assert sorted(found) == pytest.approx(sorted(missed), rel=1e-4)
+
+
+def test_a_stack_is_weighted_by_training_rows_and_predicts_the_weighted_mean(
+    setting: Setting, outcome: Outcome, source: Fitted
+) -> None:
+    methods = {choice.method: weight for choice, weight in outcome.stack.parts}
+    assert methods.keys() <= {choice.method for choice in WITH_SOURCE}
+    assert sum(methods.values()) == pytest.approx(1)
+    mean = sum(weight * outcome.predictions[method] for method, weight in methods.items())
+    np.testing.assert_allclose(outcome.predictions["stack"], mean, rtol=1e-12)
+    training = setting.target.take(np.flatnonzero(setting.folds() != 1))
+    model = fit_choice(outcome.stack, source, training, setting.transfer, seed=1)
+    held_out = setting.target.take(outcome.held_out)
+    np.testing.assert_allclose(model.predict(held_out), outcome.predictions["stack"], rtol=1e-12)
+
+
+def test_the_weights_that_judge_a_row_of_a_stack_are_those_of_rows_with_other_keys() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=100)
+    good, bad = values + 0.1 * random.normal(size=100), random.normal(size=100)
+    one, other = Choice("direct"), Choice("featurizer")
+    keys = np.array([f"KEY{row // 4}" for row in range(100)], dtype=object)
+    tried = Tried(values, keys, {one: good, other: bad})
+    stack, missed = weigh(tried, [one, other], seed=0)
+    assert dict(stack.parts)[one] > 0.9
+    assert missed.mean() == pytest.approx(np.abs(good - values).mean(), rel=0.3)
+    spoilt = values + np.where(keys == "KEY3", 100, 0)
+    _, again = weigh(replace(tried, values=spoilt), [one, other], seed=0)
+    same = grouped_folds(keys, 5, "stack:0") == grouped_folds(keys, 5, "stack:0")[12]
+    expected = np.abs(spoilt - values) + np.where(spoilt == values, missed, 0)
+    np.testing.assert_allclose(again[same & (keys != "KEY3")], expected[same & (keys != "KEY3")])
+
+
+def test_repeats_have_folds_of_their_own(setting: Setting) -> None:
+    several = replace(setting, evaluation=setting.evaluation.model_copy(update={"repeats": 2, "sizes": ()}))
+    first, second = (run_job(several, Job(1, None, repeat)) for repeat in (0, 1))
+    assert first.held_out.tolist() == np.flatnonzero(setting.folds() == 1).tolist()
+    assert second.held_out.tolist() == np.flatnonzero(several.folds(1) == 1).tolist()
+    assert second.held_out.tolist() != first.held_out.tolist()
+
+
+def test_nothing_is_predicted_beyond_the_limits(setting: Setting) -> None:
+    least, greatest = np.quantile(setting.target.values, [0.25, 0.75])
+    outcome = run_job(replace(setting, limits=(least, greatest)), FULL)
+    for method, predicted in outcome.predictions.items():
+        assert predicted.min() >= least, method
+        assert predicted.max() <= greatest, method
 
 
 def test_a_method_is_better_if_its_gain_exceeds_a_standard_error() -> None:
@@ -236,7 +296,7 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     molecules = to_parquet(pd.DataFrame({"key": known}), {})
     handle = Checkpoint("made-up")
     store.write(handle, {**checkpoint, "keys.parquet": molecules}, 0)
-    evaluation = Evaluation(folds=2, sizes=(30, 1000), draws=1, clusters=2, seed=0)
+    evaluation = Evaluation(folds=2, sizes=(30, 1000), draws=1, repeats=2, clusters=2, seed=0)
     files = compare(store, handle, features_in(store, target), setting.transfer, evaluation)
 
     assert set(files) == {
@@ -258,6 +318,7 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     assert sum(group["in source"] for group in metrics["extrapolation"]["clusters"]["groups"]) == 40
     assert set(json.loads(files["seconds_per_fit.json"])) == METHODS
     assert set(metrics["methods"]) == {*METHODS, TRANSFER}
+    assert [len(errors["mae_per_fold"]) for errors in metrics["methods"].values()] == [4] * 10  # of two repeats
 
     table = from_parquet(files["predictions.parquet"])
     assert table["record"].tolist() == target.records.tolist()

@@ -47,9 +47,9 @@ def outcome(target: Table, fold: int, size: int | None, misses: dict[str, tuple[
     }
     trained_on = ROWS - len(held_out) if size is None else size
     inner = {choice: mae + fold for choice, mae in INNER.items()}
-    return Outcome(
-        Job(fold, size), trained_on, held_out, predictions, inner, Choice("fine-tune", 2), dict.fromkeys(misses, 1.0)
-    )
+    stack = Choice.stack({Choice("fine-tune", 2 * (fold % 2)): 0.25 * fold, Choice("direct"): 1 - 0.25 * fold})
+    seconds = dict.fromkeys(misses, 1.0)
+    return Outcome(Job(fold, size), trained_on, held_out, predictions, inner, stack, Choice("fine-tune", 2), seconds)
 
 
 @pytest.fixture
@@ -146,6 +146,22 @@ def test_the_best_choice_is_made_by_the_inner_errors_of_the_full_training_set(
     assert (best["method"], best["frozen"]) == ("fine-tune", 2)
     assert best["inner_mae"] == pytest.approx({"fine-tune, 0 frozen": 4.0, "fine-tune, 2 frozen": 2.5, "scratch": 3.0})
     assert best_choice(full) == Choice("fine-tune", 2)
+
+
+def test_if_the_stack_is_best_its_weights_are_the_mean_of_those_of_the_folds(full: list[Outcome]) -> None:
+    inner = {Choice("stack"): 0.1, Choice("fine-tune", 0): 3.0, Choice("fine-tune", 2): 1.5}
+    best = best_choice([replace(outcome, inner=inner) for outcome in full])
+    assert best.method == "stack"
+    assert dict(best.parts) == pytest.approx({Choice("fine-tune", 2): 0.25, Choice("direct"): 0.75})
+
+
+def test_repeats_count_each_row_again_with_folds_of_their_own(target: Table, full: list[Outcome]) -> None:
+    worse = {method: (near + 2, far + 2) for method, (near, far) in (FULL | BASELINES).items()}
+    repeated = [replace(outcome(target, fold, None, worse), job=Job(fold, None, 1)) for fold in range(FOLDS)]
+    once, twice = (summarise(found, target, IN_SOURCE, seed=0) for found in (full, full + repeated))
+    assert twice["rows"] == once["rows"]
+    assert twice["methods"]["ridge"]["mae"] == pytest.approx(once["methods"]["ridge"]["mae"] + 1)
+    assert twice["methods"]["fine-tune"]["mae_per_fold"] == pytest.approx([1.75] * 3 + [3.75] * 3)
 
 
 def test_held_out_errors_have_no_say_in_the_choice(target: Table, outcomes: list[Outcome]) -> None:

@@ -4,8 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tasks.learn.networks import Dropout, ElemNetNetwork, LayeredNetwork, ResidualBlock, ResidualNetwork, build
-from tasks.learn.training import Schedule, train
+from tasks.learn.networks import (
+    Dropout,
+    ElemNetNetwork,
+    LayeredNetwork,
+    RectifiedLayer,
+    ResidualBlock,
+    ResidualNetwork,
+    build,
+)
+from tasks.learn.training import Schedule, bfloat16_is_fast, train
 from tasks.recipe import ElemNet, Network, Residual
 
 INPUTS = 6
@@ -69,6 +77,27 @@ def test_dropout_drops_as_many_units_as_it_should_independently_and_scales_the_o
         assert abs((flat[lag:] * flat[:-lag]).mean().item()) < 0.002
     passed.sum().backward()
     assert torch.equal(units.grad, passed.detach())
+
+
+@pytest.mark.parametrize(("inputs", "width", "count"), [(86, 1024, 300), (64, 32, 7), (5, 3, 1)])
+def test_a_rectified_layer_in_bfloat16_comes_to_what_its_parts_come_to_but_for_rounding(
+    inputs: int, width: int, count: int
+) -> None:
+    if not bfloat16_is_fast():
+        pytest.skip("the processor has no bfloat16")
+    torch.manual_seed(0)
+    layer = RectifiedLayer(nn.Linear(inputs, width), nn.ReLU(), Dropout(0.2)).to(torch.bfloat16)
+    found = []
+    for made_of in (layer, nn.Sequential(*layer)):
+        units = torch.linspace(-1, 1, count * inputs).view(count, inputs).to(torch.bfloat16).requires_grad_()
+        torch.manual_seed(1)
+        passed = made_of(units)
+        slopes = torch.linspace(-1, 1, passed.numel()).view_as(passed)
+        found.append([passed, *torch.autograd.grad((passed.float() * slopes).sum(), [units, *layer.parameters()])])
+    for ours, theirs in zip(*found, strict=True):
+        scale = theirs.float().abs().max().item()
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0.01 * scale)
+    assert 0.1 < (found[0][0] == 0).float().mean() < 0.9
 
 
 def test_dropout_is_off_at_prediction_and_follows_the_seed_in_training() -> None:

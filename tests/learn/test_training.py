@@ -2,16 +2,28 @@
 
 import copy
 import math
+import multiprocessing
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
+from tasks.learn.group import in_group
 from tasks.learn.networks import LayeredNetwork, build
-from tasks.learn.training import BEND, LARGE, Epoch, Schedule, bfloat16_is_fast, mean_absolute_error, predict, train
+from tasks.learn.training import (
+    BEND,
+    LARGE,
+    Epoch,
+    Schedule,
+    _train,
+    bfloat16_is_fast,
+    mean_absolute_error,
+    predict,
+    train,
+)
 from tasks.recipe import ElemNet, Network, Residual
 
 RESIDUAL = Residual(kind="residual", width=32, blocks=2)
@@ -372,3 +384,39 @@ def test_in_bfloat16_it_comes_to_the_bits_of_autocast() -> None:
         optimizer.step()
         scheduler.step()
     assert same(ours.state_dict(), theirs.state_dict())
+
+
+def test_two_processes_that_share_each_batch_come_to_the_weights_of_one() -> None:
+    count = 25  # of the last batch's one row, one of them has nothing
+    alone, shared = (build(RESIDUAL, 5, seed=0) for _ in range(2))
+    seen: list[Epoch] = []
+    schedule = Schedule(epochs=4, batch=8, rate=0.003, decay=0.01, seed=5, average=0.5)
+    expected = train(alone, rows(count), schedule, rows(9, seed=1))
+    found = in_group(2, _train, shared, rows(count), schedule, rows(9, seed=1), watch=seen.append)
+    assert found == seen
+    assert [epoch.loss for epoch in found] == pytest.approx([epoch.loss for epoch in expected], rel=1e-4)
+    assert [epoch.error for epoch in found] == pytest.approx([epoch.error for epoch in expected], rel=1e-4)
+    torch.testing.assert_close(shared.state_dict(), alone.state_dict(), rtol=1e-4, atol=1e-5)
+    assert not same(shared.state_dict(), build(RESIDUAL, 5, seed=0).state_dict())
+
+
+def test_processes_that_share_their_batches_stop_together_and_drop_out_units_of_their_own() -> None:
+    ends = []
+    for _ in range(2):
+        network = build(ELEMNET, 5, seed=0)
+        schedule = Schedule(epochs=40, batch=8, rate=0.003, decay=0, seed=0, patience=1)
+        epochs = in_group(2, _train, network, rows(16), schedule, rows(16, seed=1), watch=lambda _: None)
+        assert len(epochs) < 40
+        ends.append(network.state_dict())
+    assert same(*ends)
+
+
+def test_what_fails_in_this_process_ends_the_others() -> None:
+    def fail(_: Epoch) -> None:
+        raise ZeroDivisionError
+
+    before = multiprocessing.active_children()
+    with pytest.raises(ZeroDivisionError):
+        in_group(2, _train, build(RESIDUAL, 5, seed=0), rows(32), SHORT, None, watch=fail)
+    assert multiprocessing.active_children() == before
+    assert not distributed.is_initialized()

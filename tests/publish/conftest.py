@@ -68,6 +68,7 @@ def _make_comparison(scales: dict[int | None, tuple[float, float]] = SCALES) -> 
                     held_out,
                     {name: predict(scale, held_out) for name, scale in errors.items()},
                     {Choice("fine-tune", 2): tuned, Choice("scratch"): scratch},
+                    Choice.stack({Choice("fine-tune", 2): 0.7, Choice("direct"): 0.3}),
                     Choice("fine-tune", 2),
                     dict.fromkeys(errors, 1.0),
                 )

@@ -77,6 +77,13 @@ def test_it_says_where_the_target_is_computed_too(facts: Facts) -> None:
     assert said in write_card(dataclasses.replace(facts, recipe=computed), PICTURES)
 
 
+def test_it_says_how_often_the_folds_were_drawn(facts: Facts) -> None:
+    plan = facts.recipe.evaluation.model_copy(update={"repeats": 3})
+    repeated = facts.recipe.model_copy(update={"evaluation": plan})
+    assert "held out (5 folds; " in write_card(facts, PICTURES)
+    assert "held out (5 folds, drawn 3 times; " in write_card(dataclasses.replace(facts, recipe=repeated), PICTURES)
+
+
 def test_every_method_stands_in_both_tables(facts: Facts) -> None:
     card = write_card(facts, PICTURES)
     for part in (facts.metrics, facts.metrics["not in source"]):
@@ -143,7 +150,9 @@ def test_where_nothing_was_held_out_as_a_whole_nothing_is_said_of_it(facts: Fact
 
 
 def test_a_model_from_scratch_does_not_claim_to_have_learnt_from_the_source(compared: Any, facts: Facts) -> None:
-    metrics = json.loads(json.dumps(compared.metrics)) | {"best": {"method": "scratch", "frozen": 0, "inner_mae": {}}}
+    metrics = json.loads(json.dumps(compared.metrics)) | {
+        "best": {"method": "scratch", "frozen": 0, "parts": [], "inner_mae": {}}
+    }
     card = write_card(Facts(**{**vars(facts), "metrics": metrics}), PICTURES)
     assert "It learnt from 600 measured values (chemicals) alone" in card
     assert "training from scratch had the least error" in card

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.publish.words import headline, number, rivals, sentences, times, unseen, worth
+from tasks.publish.words import chosen, headline, number, rivals, sentences, times, unseen, worth
 
 Point = dict[str, Any]
 METRICS = {"unit": "kJ/mol", "learning_curve": [{"size": 100}, {"size": 1575}]}
@@ -100,8 +100,17 @@ def test_the_headline_is_about_the_published_method(compared: Any) -> None:
     for value in (errors["mae"], errors["median"], new["mae"], new["median"]):
         assert number(value) in said
     assert "600 held-out molecules" in said
-    scratch = metrics | {"best": {"method": "scratch", "frozen": 0}}
+    scratch = metrics | {"best": {"method": "scratch", "frozen": 0, "parts": []}}
     assert headline(scratch).startswith("Training from scratch errs by")
+
+
+def test_a_stack_is_told_with_the_weights_of_its_parts() -> None:
+    parts = [
+        {"method": "difference", "frozen": 0, "weight": 0.25},
+        {"method": "fine-tune", "frozen": 1, "weight": 0.75},
+    ]
+    said = chosen({"best": {"method": "stack", "frozen": 0, "parts": parts}})
+    assert said == ("the stack, a weighted mean of fine-tuning with 1 layer frozen (0.75), difference learning (0.25),")
 
 
 def test_rivals_that_err_by_less_are_named(compared: Any) -> None:

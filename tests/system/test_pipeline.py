@@ -18,7 +18,8 @@ from tasks.publish.words import number
 
 Places = Callable[[str], Place]
 
-METHODS = {"scratch", "direct", "featurizer", "difference", "fine-tune", "transfer", "mean", "ridge", "boosted trees"}
+WITH_SOURCE = {"direct", "featurizer", "difference", "fine-tune", "stack", "transfer"}
+METHODS = {*WITH_SOURCE, "scratch", "mean", "ridge", "boosted trees"}
 BEFORE = {"raw": 2, "snapshots": 2, "features": 2, "checkpoints": 1}  # objects up to the pretraining
 ALL = {**BEFORE, "comparisons": 1, "models": 1, "bundles": 1}
 LATEST = "bundles/cheap/latest.json"
