@@ -1,5 +1,6 @@
 """A bundle is complete, visible only then, and the latest one is pointed to; on the real store."""
 
+import dataclasses
 import hashlib
 import json
 from typing import Any, NamedTuple, TypeVar
@@ -9,7 +10,7 @@ import yaml
 
 from tasks.handles import Bundle, Checkpoint, Comparison, Features, Handle, Lineage, Model, Raw, Snapshot
 from tasks.publish import publish
-from tasks.publish.bundle import bundle_files
+from tasks.publish.bundle import bundle_files, origins
 from tasks.recipe import Recipe
 from tasks.store import Store
 from tasks.tables import from_parquet, to_parquet
@@ -159,3 +160,12 @@ def test_without_a_manifest_there_is_no_bundle(store: Store, stored: Stored, bun
     assert store.list("bundles") == []
     assert publish.fn(*stored) == bundle  # the run after a death completes it
     assert store.holds(bundle)
+
+
+def test_it_names_all_that_it_was_made_from(store: Store, stored: Stored, bundle: Bundle) -> None:
+    named = json.loads(store.read(bundle, "lineage.json"))
+    assert named["source_raw"] == ["raw/00"]
+    assert (named["model"], named["comparison"]) == ([stored.model.path], [stored.comparison.path])
+    beside = {"auxiliary": (Features("09"),), "auxiliary_tables": (Raw("0a"), Snapshot("0b"))}
+    named = origins(stored.model, stored.comparison, dataclasses.replace(stored.made_from, **beside))
+    assert named["auxiliary"] + named["auxiliary_tables"] == ["features/09", "raw/0a", "snapshots/0b"]
