@@ -88,6 +88,14 @@ def test_status_and_doctor_say_that_all_is_well(stack: Standing) -> None:
         assert f"ok {part}" in ended.said
 
 
+def test_deployments_are_put_on_a_server_by_one_command_and_its_address(here: Place, stack: Standing) -> None:
+    with here.doing("deploy", "tiny", PREFECT_API_URL=stack.api) as deploy:
+        said = deploy.ended().said
+    assert said == f"{stack.api} has retrain and watch for tiny, in the work pool matlift (process)"
+    with here.doing("deploy", "tiny", "--pool", "docker", PREFECT_API_URL=stack.api) as deploy:
+        assert "the work pool matlift is there already, of type process" in refused(deploy.ended())
+
+
 def test_a_login_that_the_server_refuses_is_one_sentence(stack: Standing) -> None:
     wrong = {"PREFECT_API_URL": stack.api, "PREFECT_API_AUTH_STRING": "admin:wrong"}
     with stack.place.doing("deploy", **wrong) as deploy:
