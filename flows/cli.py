@@ -1,4 +1,4 @@
-"""The command line: `matlift run`, `land`, `recipes`, `ls`, `prune` and `store`."""
+"""The command line: `matlift run`, `land`, `recipes`, `ls`, `prune`, `store`; `up`, `deploy`, `status`, `doctor`."""
 
 import argparse
 import os

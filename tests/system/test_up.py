@@ -89,6 +89,14 @@ def test_status_and_doctor_say_that_all_is_well(stack: Standing) -> None:
         assert f"ok {part}" in ended.said
 
 
+def test_deployments_are_put_on_a_server_by_one_command_and_its_address(here: Place, stack: Standing) -> None:
+    with here.doing("deploy", "tiny", PREFECT_API_URL=stack.api) as deploy:
+        said = deploy.ended().said
+    assert said == f"{stack.api} has retrain and watch for tiny, in the work pool matlift (process)"
+    with here.doing("deploy", "tiny", "--pool", "docker", PREFECT_API_URL=stack.api) as deploy:
+        assert "the work pool matlift is there already, of type process" in refused(deploy.ended())
+
+
 def test_a_login_that_the_server_refuses_is_one_sentence(stack: Standing) -> None:
     wrong = {"PREFECT_API_URL": stack.api, "PREFECT_API_AUTH_STRING": "admin:wrong"}
     with stack.place.doing("deploy", **wrong) as deploy:
@@ -97,6 +105,7 @@ def test_a_login_that_the_server_refuses_is_one_sentence(stack: Standing) -> Non
 
 
 def test_a_second_training_waits_and_one_whose_worker_is_killed_goes_on(stack: Standing) -> None:
+    before = len(stack.bundles())
     first = stack.trigger(transfer_seed=1)
     stack.until(first, "Running")
     second = stack.trigger(transfer_seed=1)
@@ -109,19 +118,21 @@ def test_a_second_training_waits_and_one_whose_worker_is_killed_goes_on(stack: S
     assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
     one, other = sorted(ended, key=lambda run: str(run["end_time"]))
     assert last_start(stack, other["id"]) >= one["end_time"]
-    assert len(stack.bundles()) == 2
+    assert len(stack.bundles()) == before + 1
 
 
 def test_a_training_outlives_its_server(stack: Standing) -> None:
+    before = len(stack.bundles())
     run = stack.trigger(transfer_seed=2)
     stack.until(run, "Running")
     stack.kill("server")
     assert stack.until(run, "Completed", "Failed", "Crashed", "Cancelled")["state_name"] == "Completed"
     assert stack.states(run).count("Running") == 1
-    assert len(stack.bundles()) == 3
+    assert len(stack.bundles()) == before + 1
 
 
 def test_a_training_whose_store_is_killed_completes_or_resumes_by_retry(stack: Standing) -> None:
+    before = len(stack.bundles())
     run = stack.trigger(transfer_seed=3)
     stack.until(run, "Running")
     stack.place.kill_store()
@@ -132,7 +143,7 @@ def test_a_training_whose_store_is_killed_completes_or_resumes_by_retry(stack: S
         environment = stack.place.environment | {"PREFECT_API_URL": stack.api}  # and the login of `.env`
         subprocess.run(command, check=True, cwd=stack.place.folder, env=environment, capture_output=True)
         assert stack.until(run, "Completed")["run_count"] == 2
-    assert len(stack.bundles()) == 4
+    assert len(stack.bundles()) == before + 1
 
 
 def test_a_landing_leads_with_no_further_command_to_a_training_that_is_published(stack: Standing) -> None:
@@ -149,6 +160,7 @@ def test_a_landing_leads_with_no_further_command_to_a_training_that_is_published
 
 
 def test_ctrl_c_takes_all_with_it_and_the_next_up_goes_on(here: Place, stack: Standing) -> None:
+    before = len(stack.bundles())
     run = stack.trigger(transfer_seed=4)
     stack.until(run, "Running")
     groups = [stack.pid("server"), stack.pid("worker")]
@@ -164,7 +176,6 @@ def test_ctrl_c_takes_all_with_it_and_the_next_up_goes_on(here: Place, stack: St
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", int(stack.api.split(":")[2].split("/")[0])))
-    before = len(stack.bundles())
     with standing(here) as again:
         assert again.until(run, "Completed", "Failed")["state_name"] == "Completed"
         assert "Crashed" in again.states(run)
