@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     )
     time_limit: PositiveFloat = Field(default=12 * 3600, description="Seconds after which a training is ended.")
     watch_interval: PositiveFloat = Field(
-        default=60, ge=10, description="Seconds between two looks at a recipe's inbox and databases."
+        default=300,
+        ge=10,
+        description="Seconds between two looks at a recipe's inbox and databases; each takes a core some seconds.",
     )
     watch_quiet: float = Field(
         default=10, ge=0, description="Seconds for which nothing new must have come before a training starts."

@@ -69,11 +69,11 @@ def test_what_matlift_deploys_is_what_the_file_says(shipped: dict[str, Any]) -> 
 
 
 def test_recipes_of_ones_own_are_deployed_like_the_others_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MATLIFT_WATCH_INTERVAL", "300")
+    monkeypatch.setenv("MATLIFT_WATCH_INTERVAL", "77")
     training, watch = deploy.entries(["mine"], off=["mine"])
     assert (training["name"], training["tags"]) == ("mine", [POOL, "mine"])
     assert [(schedule["cron"], schedule["active"]) for schedule in training["schedules"]] == [("0 2 * * *", False)]
-    assert watch["schedules"] == [{"slug": "steady", "interval": 300, "active": False}]
+    assert watch["schedules"] == [{"slug": "steady", "interval": 77, "active": False}]
 
 
 def test_the_form_of_the_dashboard_has_the_flows_parameters() -> None:
