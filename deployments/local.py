@@ -25,6 +25,7 @@ class Stack:
         endpoint: address of the store's server, or AWS.
         credentials: the file with key and secret of the embedded store; None if they are the user's own.
         process: the id of the `matlift up` that keeps it up.
+        place: the working directory of its runs.
     """
 
     api: str
@@ -33,6 +34,7 @@ class Stack:
     endpoint: str
     credentials: str | None
     process: int
+    place: str
 
 
 def running() -> Stack | None:

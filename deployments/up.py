@@ -91,6 +91,7 @@ def _stack(port: int) -> Stack:
         endpoint=endpoint(),
         credentials=str(where.store_folder / "store.json") if where.store_folder else None,
         process=os.getpid(),
+        place=str(Path.cwd()),
     )
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -266,7 +267,8 @@ def _deploy(options: argparse.Namespace) -> None:
     prepare()
     recipes = chosen(options.recipes)
     kind = prepare_pool(options.pool)
-    off = deploy(recipes)
+    stack = running()
+    off = deploy(recipes, Path(stack.place) if stack and stack.api == address() else None)
     from deployments.automations import apply_automations  # noqa: PLC0415 -- after `prepare`
 
     apply_automations()

@@ -107,6 +107,19 @@ def test_a_killed_server_is_replaced_and_a_port_taken_meanwhile_is_left_alone(tm
         assert Store(url).read(HANDLE, "a") == b"a"
 
 
+def test_a_server_that_dies_while_it_is_lent_is_revived_where_its_clients_know_it(tmp_path: Path) -> None:
+    with embedded(tmp_path) as url:
+        Store(url).write(HANDLE, {"a": b"a"}, 0)
+        port = s3_port(tmp_path)
+        os.kill(int(pid(tmp_path)), signal.SIGKILL)
+        while seaweed._alive(tmp_path):
+            time.sleep(0.05)
+        seaweed.revive(tmp_path)
+        assert s3_port(tmp_path) == port
+        seaweed._ready()
+        assert Store(url).read(HANDLE, "a") == b"a"
+
+
 def test_a_server_that_cannot_start_is_one_sentence_with_its_log(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "filerldb2").touch()  # where the server wants a folder
