@@ -19,11 +19,12 @@ from tasks.seaweed import embedded
 from tasks.store import Store
 
 collect_ignore = ["bench"]  # measured by `make bench`
+LONG = {"test_pipeline.py", "test_up.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest file, which takes as long as all others; the fast ones run beside it."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    """Begin with the files that take minutes; the fast ones run beside them."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")
@@ -99,8 +100,19 @@ def scheduler() -> Iterator[str]:
 @pytest.fixture
 def store(store_server: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty store of the test's own, the one that `tasks.store.connect` returns."""
-    url = f"{store_server}/{uuid.uuid4().hex}"
-    monkeypatch.setenv("MATLIFT_STORE", url)
+    return _empty(store_server, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared_store(store_server: str) -> Iterator[Store]:
+    """The same for all tests of a module, where it takes long to fill."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield _empty(store_server, patch)
+
+
+def _empty(server: str, patch: pytest.MonkeyPatch) -> Store:
+    url = f"{server}/{uuid.uuid4().hex}"
+    patch.setenv("MATLIFT_STORE", url)
     store = Store(url)
     store.check()
     return store

@@ -50,7 +50,12 @@ class Stored(NamedTuple):
     made_from: Lineage
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def store(shared_store: Store) -> Store:
+    return shared_store
+
+
+@pytest.fixture(scope="module")
 def stored(store: Store, compared: Any, recipe: Recipe) -> Stored:
     """What the stages before have left in the store."""
     metrics, predictions = compared.metrics, compared.predictions
@@ -88,7 +93,7 @@ def stored(store: Store, compared: Any, recipe: Recipe) -> Stored:
     return Stored(model, comparison, recipe, lineage)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bundle(stored: Stored) -> Bundle:
     published: Bundle = publish.fn(*stored)
     return published
