@@ -66,11 +66,14 @@ def main(path: str) -> None:
     sys.stdout.write(f"{said}\nthe recipe's network: {error:.4f} eV/atom after {seconds:.0f} s\n")
     names = tuple(f"fraction_{element}" for element in ELEMNET_ELEMENTS)
     fractions = made(rows, names, fraction_rows(formulas, elements=ELEMNET_ELEMENTS), training)
-    once = recipe.pretraining.model_copy(update={**ELEMNET, "epochs": 1, "patience": 1})
-    pace, _ = learn(fractions, training, ElemNet(kind="elemnet"), once)
-    epochs = max(1, round(seconds / pace))
-    plan = once.model_copy(update={"epochs": epochs, "patience": epochs})
-    seconds, error = learn(fractions, training, ElemNet(kind="elemnet"), plan)
+
+    def elemnet(epochs: int) -> tuple[float, float]:
+        plan = recipe.pretraining.model_copy(update={**ELEMNET, "epochs": epochs, "patience": epochs})
+        return learn(fractions, training, ElemNet(kind="elemnet"), plan)
+
+    first, third = (elemnet(epochs)[0] for epochs in (1, 3))  # the first epoch has to load and to prepare, too
+    epochs = 1 + max(0, round((seconds - first) / (third - first) * 2))
+    seconds, error = elemnet(epochs)
     sys.stdout.write(f"ElemNet: {error:.4f} eV/atom after {seconds:.0f} s, {epochs} epochs\n")
 
 

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import tiny
-from places import Ended, Files, Place, bundle, cheap_recipe, metrics, objects, refused
+from places import Ended, Files, Place, bundle, metrics, objects, refused
 from safetensors.numpy import load
 
 from tasks.publish import sentences
@@ -23,7 +23,7 @@ WITH_SOURCE = {"direct", "featurizer", "difference", "fine-tune", "stack", "tran
 METHODS = {*WITH_SOURCE, "scratch", "mean", "ridge", "boosted trees"}
 BEFORE = {"raw": 2, "snapshots": 2, "features": 2, "checkpoints": 1}  # objects up to the pretraining
 ALL = {**BEFORE, "comparisons": 1, "models": 1, "bundles": 1}
-LATEST = "bundles/cheap/latest.json"
+LATEST = "bundles/tiny/latest.json"
 
 
 class Outcome(NamedTuple):
@@ -48,43 +48,46 @@ def kinds(paths: set[str]) -> dict[str, int]:
     return {kind: found.count(kind) for kind in found}
 
 
-def reseeded() -> dict[str, Any]:
-    """Return the cheap recipe with another seed of the transfer."""
-    recipe = cheap_recipe()
-    recipe["transfer"]["seed"] = 1
-    return recipe
+@pytest.fixture(scope="module")
+def molecules(place: Places) -> Outcome:
+    """A run of the shipped recipe, made cheap, with a Prefect server of its own."""
+    here = place("molecules")
+    return Outcome(here, here.run(), here.files())
 
 
 @pytest.fixture(scope="module")
-def killed(place: Places) -> Outcome:
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The recipe `tiny`, whose tables are not in the folder of a run."""
+    tables = tmp_path_factory.mktemp("tables")
+    tiny.write(tables)
+    return tiny.recipe(tables)
+
+
+@pytest.fixture(scope="module")
+def killed(place: Places, recipe: dict[str, Any], prefect_api: str) -> Outcome:
     """A first run that was killed while it compared the methods."""
     first = place("first")
-    with first.running() as run:
+    first.write(recipe)
+    with first.running(PREFECT_API_URL=prefect_api) as run:
         run.until("made checkpoints/")
         run.kill()
         return Outcome(first, run.ended(), first.files())
 
 
 @pytest.fixture(scope="module")
-def finished(killed: Outcome) -> Outcome:
+def finished(killed: Outcome, prefect_api: str) -> Outcome:
     """The run after the one that was killed."""
-    ended = killed.place.run()
+    ended = killed.place.run(PREFECT_API_URL=prefect_api)
     return Outcome(killed.place, ended, killed.place.files())
 
 
 @pytest.fixture(scope="module")
-def twice(place: Places, prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Files, Files]:
-    """Two stores, in each of which the recipe `tiny` has been run on the same tables."""
-    tables = tmp_path_factory.mktemp("tables")
-    tiny.write(tables)
-
-    def run(name: str) -> Files:
-        here = place(name)
-        here.write(tiny.recipe(tables))
-        assert here.run(PREFECT_API_URL=prefect_api).status == 0
-        return here.files()
-
-    return run("one"), run("other")
+def elsewhere(place: Places, recipe: dict[str, Any], prefect_api: str) -> Outcome:
+    """A run of the same recipe with another store."""
+    other = place("other")
+    other.write(recipe)
+    ended = other.run(PREFECT_API_URL=prefect_api)
+    return Outcome(other, ended, other.files())
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +107,12 @@ def repeated(finished: Outcome, prefect_api: str) -> tuple[Outcome, Dashboard]:
 
 
 @pytest.fixture(scope="module")
-def deserted(finished: Outcome, prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def deserted(
+    finished: Outcome, recipe: dict[str, Any], prefect_api: str, tmp_path_factory: pytest.TempPathFactory
+) -> Outcome:
     """A run with another seed, whose store died while it compared the methods."""
     other = finished.place.copy_to(tmp_path_factory.mktemp("deserted"))
-    other.write(reseeded())
+    other.write(recipe | {"transfer": recipe["transfer"] | {"seed": 1}})
     with other.running(PREFECT_API_URL=prefect_api) as run:
         run.until("re-used checkpoints/")
         other.kill_store()
@@ -132,34 +137,34 @@ def fill(disk: Path) -> Path:
             return ballast
 
 
-def test_a_run_shows_the_methods_the_findings_and_the_bundle(finished: Outcome) -> None:
-    _, ended, files = finished
+def test_a_run_shows_the_methods_the_findings_and_the_bundle(molecules: Outcome) -> None:
+    _, ended, files = molecules
     assert (ended.status, ended.complained) == (0, [])
     found = metrics(files)
     for name in METHODS:
         assert f"│ {name} │ {number(found['methods'][name]['mae'])} ± " in ended.said
     for sentence in sentences(found):
         assert f"• {sentence}" in ended.said
-    assert ended.said.endswith(f"Bundle: s3://matlift/{json.loads(files[LATEST].data)['path']}")
+    assert ended.said.endswith(f"Bundle: s3://matlift/{json.loads(files['bundles/cheap/latest.json'].data)['path']}")
 
 
-def test_a_bundle_is_what_its_manifest_says(finished: Outcome) -> None:
-    files = bundle(finished.files)
+def test_a_bundle_is_what_its_manifest_says(molecules: Outcome) -> None:
+    files = bundle(molecules.files)
     manifest = json.loads(files.pop("manifest.json"))
     assert manifest["files"] == {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
     }
-    assert kinds(objects(finished.files)) == ALL
+    assert kinds(objects(molecules.files)) == ALL
 
 
-def test_the_weights_of_a_bundle_are_numbers_by_name(finished: Outcome) -> None:
-    weights = load(bundle(finished.files)["weights.safetensors"])
+def test_the_weights_of_a_bundle_are_numbers_by_name(molecules: Outcome) -> None:
+    weights = load(bundle(molecules.files)["weights.safetensors"])
     assert weights
     assert all(np.isfinite(values).all() for values in weights.values())
 
 
-def test_the_metrics_of_a_bundle_keep_the_contract(finished: Outcome) -> None:
-    found = metrics(finished.files)
+def test_the_metrics_of_a_bundle_keep_the_contract(molecules: Outcome) -> None:
+    found = metrics(molecules.files)
     assert found["unit"] == "kJ/mol"
     assert set(found["methods"]) == METHODS
     for method in found["methods"].values():
@@ -202,10 +207,10 @@ def test_the_dashboard_shows_the_run_its_tasks_and_its_results(repeated: tuple[O
     assert sorted(task["name"].rpartition(" ")[0] for task in tasks) == sorted(
         [*["fetch", "curate", "featurize"] * 2, "pretrain on", "compare methods on", "fit", "publish"]
     )
-    assert {"fetch qm9", "fetch chemicals", "publish cheap"} < {task["name"] for task in tasks}
+    assert {"fetch table", "publish tiny"} < {task["name"] for task in tasks}
     kind = {artifact["key"]: artifact["type"] for artifact in artifacts}
-    assert (kind["metrics-cheap"], kind["report-cheap"]) == ("table", "markdown")
-    table = next(artifact["data"] for artifact in artifacts if artifact["key"] == "metrics-cheap")
+    assert (kind["metrics-tiny"], kind["report-tiny"]) == ("table", "markdown")
+    table = next(artifact["data"] for artifact in artifacts if artifact["key"] == "metrics-tiny")
     assert all(method in table for method in METHODS)
 
 
@@ -217,10 +222,10 @@ def test_another_seed_compares_anew_and_reuses_what_comes_before(finished: Outco
     assert json.loads(another_seed.files[LATEST].data)["path"] in new
 
 
-def test_the_same_recipe_in_another_store_gives_the_same_bits(twice: tuple[Files, Files]) -> None:
-    one, other = twice
+def test_the_same_recipe_in_another_store_gives_the_same_bits(finished: Outcome, elsewhere: Outcome) -> None:
+    one, other = finished.files, elsewhere.files
     assert objects(one) == objects(other)
-    ours, theirs = (bundle(files, "tiny") for files in twice)
+    ours, theirs = (bundle(files, "tiny") for files in (one, other))
     for name in ("weights.safetensors", "predictions.parquet", "model.json", "features.json"):
         assert ours[name] == theirs[name], name
     clock = dict.fromkeys(("seconds", "seconds_per_fit"))
@@ -235,10 +240,10 @@ def test_a_store_that_dies_ends_the_run_in_one_sentence(finished: Outcome, deser
 
 
 def test_a_full_disk_ends_the_run_in_one_sentence_and_nothing_is_half_published(
-    finished: Outcome, prefect_api: str, small_disk: Path
+    finished: Outcome, recipe: dict[str, Any], prefect_api: str, small_disk: Path
 ) -> None:
     small = finished.place.copy_to(small_disk)
-    small.write(cheap_recipe() | {"title": "Only the bundle is made anew"})
+    small.write(recipe | {"title": "Only the bundle is made anew"})
     with small.running(PREFECT_API_URL=prefect_api) as run:
         run.until("re-used checkpoints/")
         ballast = fill(small_disk)
