@@ -17,9 +17,11 @@ Vector = npt.NDArray[np.float64]
 
 DRAWN = 500  # rows at most, on which the parameters are found; all are used then
 SPREAD = 500  # rows at most, whose median distance is the unit of distance
-JITTER = 1e-6  # added to the noise, so that the covariance of two equal rows can be inverted
 PRIOR = 0.1  # inverse variance of the logarithms of the parameters, which keeps them finite
 START = np.log([0.5, 1, 0.5, 1, 0.3])  # of height and length in each space, and of the noise
+# Between which they are looked for: with heights of more, or noise of less, the covariance cannot be told from one that
+# has no inverse, and a step of the search may try anything.
+BOUNDS = np.log([(1e-2, 1e2), (1e-2, 1e2), (1e-2, 1e2), (1e-2, 1e2), (1e-2, 1e1)])
 STEPS = 25
 ROUNDS = 2  # of fitting again with more noise on rows that were missed by far
 SURE = 1.5  # standard deviations, beyond which a row has more noise
@@ -128,7 +130,7 @@ def _noisy(distances: Sequence[Tensor], noise: Tensor, parameters: Tensor) -> Te
         torch.exp(2 * parameters[2 * place]) * _matern(distance * torch.exp(-parameters[2 * place + 1]))
         for place, distance in enumerate(distances)
     ]
-    return torch.stack(terms).sum(dim=0) + torch.diag(torch.exp(2 * parameters[4]) * noise + JITTER)
+    return torch.stack(terms).sum(dim=0) + torch.diag(torch.exp(2 * parameters[4]) * noise)
 
 
 def _likeliest(distances: Sequence[Tensor], wanted: Tensor, noise: Tensor, start: Vector) -> Vector:
@@ -143,7 +145,9 @@ def _likeliest(distances: Sequence[Tensor], wanted: Tensor, noise: Tensor, start
         assert at.grad is not None  # noqa: S101 -- for mypy: backward has just set it
         return missed.item(), at.grad.numpy()
 
-    found: Vector = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    found: Vector = minimize(
+        loss, start, jac=True, bounds=BOUNDS.tolist(), method="L-BFGS-B", options={"maxiter": STEPS}
+    ).x
     return found
 
 

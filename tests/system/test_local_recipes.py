@@ -13,7 +13,7 @@ from tasks.recipe import RECIPES
 
 Places = Callable[[str], Place]
 
-MANY = 10_000  # rows of a large table
+ENOUGH = 4_000  # rows of a large table
 
 # What makes a recipe cheap, beside shorter tables; few values of the target are in these ranges.
 BETWEEN = {"formation-energy": [-6, -2], "porphyrin": [0.5, 8]}
@@ -27,6 +27,7 @@ FILES = {
     "formation-energy": {
         "source": "oqmd/formation_energy.csv",
         "auxiliary.materials-project": "materials_project/formation_energy.csv",
+        "auxiliary.band-gap": "oqmd/band_gap.csv",
         "target": "experiment/formation_energy.csv",
     },
     "porphyrin": {"source": "cmr/dssc-sample.db", "target": "cmr/dssc-sample.db"},
@@ -38,11 +39,12 @@ WORDS = {
 
 
 def shortened(table: Path, folder: Path) -> Path:
-    """Return a table with an eighth of the rows of a large one; a database, or a small one, is what it was."""
-    if table.suffix != ".csv" or len(rows := table.read_text(encoding="utf-8").splitlines()) < MANY:
+    """Return a table with some of the rows of a large one; a database, or a small one, is what it was."""
+    if table.suffix != ".csv":
         return table
+    head, *rows = table.read_text(encoding="utf-8").splitlines()
     short = folder / f"{table.parent.name}-{table.name}"
-    short.write_text("\n".join([rows[0], *rows[1::8], ""]), encoding="utf-8")
+    short.write_text("\n".join([head, *rows[:: -(-len(rows) // ENOUGH)], ""]), encoding="utf-8")
     return short
 
 
