@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from tasks.settings import settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import DeploymentSchedule
 
 FILE = Path(__file__).parent / "prefect.yaml"
 CONTAINERS = {"docker": "containers/docker-pool.yaml", "kubernetes": "containers/kubernetes-pool.yaml"}
@@ -26,6 +28,7 @@ PLAIN = ("MATLIFT_STORE", "MATLIFT_DASK", "MATLIFT_OVERRIDES", "MATLIFT_TIME_LIM
 SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 WATCHES = "watches"  # taken before trainings, and never kept waiting by them
 TRAININGS = "trainings"
+AT_ONCE = timedelta(seconds=1)  # between the two times that a server notes when it makes something
 
 
 def prepare_pool(kind: str | None = None) -> str:
@@ -85,57 +88,84 @@ def _passed_on() -> dict[str, str]:
     return found
 
 
-def deploy(recipes: Sequence[str], folder: Path | None = None) -> dict[str, str]:
+def deploy(recipes: Sequence[str], folder: Path | None = None) -> list[str]:
     """Create the deployments of recipes as prefect.yaml has them, or bring them up to date.
 
-    It does what `prefect deploy` does, which loads the flows and all that they import, and so takes half a minute.
+    Schedules that people have changed on the server, or paused there, stay as they are. It does what `prefect deploy`
+    does, which loads the flows and all that they import, and so takes half a minute.
 
     Args:
         recipes: their names.
         folder: the working directory of runs, where they are processes on this machine.
 
     Returns:
-        By name, those recipes whose schedules are off, and why.
+        What is to be known of schedules: those that are off, and those that people have changed.
 
     Raises:
         MatliftError: a recipe is wrong, or the server does not take them.
     """
     off = {name: sentence for name in recipes if (sentence := _obstacle(_plan(name)))}
+    said = [f"{name} has no schedule: {why}" for name, why in off.items()]
     with client() as server:
         for entry in entries(recipes, off):
-            _put(server, entry, {"working_dir": str(folder)} if folder else {})
-    return off
+            if not _put(server, entry, {"working_dir": str(folder)} if folder else {}):
+                flow = entry["entrypoint"].partition(":")[2]
+                said.append(f"{flow}/{entry['name']} keeps the schedule that it was given on the dashboard")
+    return said
 
 
-def _put(server: "SyncPrefectClient", entry: dict[str, Any], variables: dict[str, str]) -> None:
-    """Create a deployment, or replace it."""
-    from prefect.client.schemas.actions import DeploymentScheduleCreate  # noqa: PLC0415
+def _put(server: "SyncPrefectClient", entry: dict[str, Any], variables: dict[str, str]) -> bool:
+    """Create a deployment, or bring it up to date; return whether its schedules are ours."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate  # noqa: PLC0415
     from prefect.client.schemas.objects import ConcurrencyOptions  # noqa: PLC0415
     from prefect.client.schemas.schedules import construct_schedule  # noqa: PLC0415
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
     from prefect.utilities.callables import parameter_schema  # noqa: PLC0415
 
+    flow = entry["entrypoint"].partition(":")[2]
+    about: dict[str, Any] = {
+        "entrypoint": entry["entrypoint"],
+        "description": entry["description"],
+        "tags": entry["tags"],
+        "parameters": entry["parameters"],
+        "concurrency_limit": entry["concurrency_limit"]["limit"],
+        "concurrency_options": ConcurrencyOptions(collision_strategy=entry["concurrency_limit"]["collision_strategy"]),
+        "work_pool_name": entry["work_pool"]["name"],
+        "work_queue_name": entry["work_pool"]["work_queue_name"],
+        "job_variables": variables,
+        "pull_steps": [],
+        "parameter_openapi_schema": parameter_schema(_as_the_flows_are).model_dump_for_openapi(),
+        "enforce_parameter_schema": True,
+    }
+    slugs = {schedule["slug"] for schedule in entry["schedules"]}
+    with suppress(ObjectNotFound):
+        found = server.read_deployment_by_name(f"{flow}/{entry['name']}")
+        if _changed_by_people(found.schedules, slugs):
+            server.update_deployment(found.id, DeploymentUpdate(**about))
+            return False
     schedules = []
     for schedule in entry["schedules"]:
         when = {key: schedule[key] for key in ("cron", "interval", "timezone") if key in schedule}
-        about = {"slug": schedule["slug"], "active": schedule["active"]}
-        schedules.append(DeploymentScheduleCreate(schedule=construct_schedule(**when), **about))
+        switch = {"slug": schedule["slug"], "active": schedule["active"]}
+        schedules.append(DeploymentScheduleCreate(schedule=construct_schedule(**when), **switch))
     server.create_deployment(
-        flow_id=server.create_flow_from_name(entry["entrypoint"].partition(":")[2]),
+        flow_id=server.create_flow_from_name(flow),
         name=entry["name"],
-        entrypoint=entry["entrypoint"],
-        description=entry["description"],
-        tags=entry["tags"],
-        parameters=entry["parameters"],
-        parameter_openapi_schema=parameter_schema(_as_the_flows_are).model_dump_for_openapi(),
         schedules=schedules,
-        concurrency_limit=entry["concurrency_limit"]["limit"],
-        concurrency_options=ConcurrencyOptions(collision_strategy=entry["concurrency_limit"]["collision_strategy"]),
-        work_pool_name=entry["work_pool"]["name"],
-        work_queue_name=entry["work_pool"]["work_queue_name"],
-        job_variables=variables,
-        pull_steps=[],
-        enforce_parameter_schema=True,
+        **about,
     )
+    return True
+
+
+def _changed_by_people(schedules: "Sequence[DeploymentSchedule]", ours: Collection[str]) -> bool:
+    """Tell whether somebody has added, deleted, edited or paused a schedule: we only ever make them anew.
+
+    Args:
+        schedules: those that a deployment has.
+        ours: the slugs of those that it is given by us.
+    """
+    edited = (one for one in schedules if one.created and one.updated and one.updated - one.created > AT_ONCE)
+    return {one.slug for one in schedules} != set(ours) or any(edited)
 
 
 def _as_the_flows_are(recipe: str, settings: dict[str, Any] | None = None) -> None:

@@ -148,9 +148,8 @@ def _start(console: Console, server: Child, worker: Child, recipes: Sequence[str
         said.extend(_patiently(recover))
     worker.start()
     with _step(console, "deployments") as said:
-        off = deploy(recipes, Path.cwd())
         said.append(f"retrain and watch for {', '.join(recipes)}")
-        said.extend(f"{name} without schedule: {why}" for name, why in off.items())
+        said.extend(deploy(recipes, Path.cwd()))
         said.extend(f"{name} is not deployed any more" for name in forget_others(recipes))
     with _step(console, "automations") as said:
         said.extend(apply_automations())

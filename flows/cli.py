@@ -268,13 +268,12 @@ def _deploy(options: argparse.Namespace) -> None:
     recipes = chosen(options.recipes)
     kind = prepare_pool(options.pool)
     stack = running()
-    off = deploy(recipes, Path(stack.place) if stack and stack.api == address() else None)
+    remarks = deploy(recipes, Path(stack.place) if stack and stack.api == address() else None)
     from deployments.automations import apply_automations  # noqa: PLC0415 -- after `prepare`
 
     apply_automations()
-    print(f"{address()} has retrain and watch for {', '.join(recipes)}, in the work pool matlift ({kind})")  # noqa: T201
-    for name, why in off.items():
-        print(f"{name} has no schedule: {why}")  # noqa: T201
+    made = f"{address()} has retrain and watch for {', '.join(recipes)}, in the work pool matlift ({kind})"
+    print("\n".join([made, *remarks]))  # noqa: T201
 
 
 def _status(_: argparse.Namespace) -> None:

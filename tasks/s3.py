@@ -1,14 +1,16 @@
 """The bytes below one s3:// URL: reads, conditional writes, and what goes wrong with them as one sentence."""
 
 import errno
+import functools
+import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
 from s3fs import S3FileSystem
@@ -20,6 +22,40 @@ LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # cod
 NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
 TRIES = 50  # of a write that keeps losing races
 BATCH = 1000  # keys that S3 deletes at once
+PAUSE = 1.0  # seconds between two tries of a server that does not answer
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+log = logging.getLogger(__name__)
+
+
+class NotNowError(MatliftError):
+    """The server does not answer, or cannot do its work: it may do so later."""
+
+
+def patiently(method: Method) -> Method:
+    """Let a method wait for a server that is away, for as long as the settings have patience.
+
+    What took minutes to make is not lost to a network that is cut for one. A write whose answer was lost may have
+    happened: tried again, a conditional one tells that it lost, which its callers must expect anyway.
+    """
+
+    @functools.wraps(method)
+    def ask(*arguments: Any, **options: Any) -> Any:
+        deadline = None
+        while True:
+            try:
+                return method(*arguments, **options)
+            except NotNowError:
+                now, patience = time.monotonic(), settings().store_patience
+                if deadline is None:
+                    deadline = now + patience
+                    log.warning("the store at %s is away; it is waited for, %.0f s at most", endpoint(), patience)
+                if now >= deadline:
+                    raise
+                time.sleep(PAUSE)
+
+    return ask  # type: ignore[return-value]
 
 
 class Entry(NamedTuple):
@@ -38,6 +74,8 @@ class Entry(NamedTuple):
 
 class Prefix:
     """What is below one URL; every method raises MatliftError where the server cannot be used.
+
+    One that does not answer is waited for; `reach` alone, with which everything begins, says so at once.
 
     Endpoint and credentials come from the environment, as botocore reads it: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and
     AWS_SECRET_ACCESS_KEY. An instance does not survive a fork.
@@ -80,6 +118,7 @@ class Prefix:
         """Return the paths of all files below a folder."""
         return list(self.entries(folder))
 
+    @patiently
     def entries(self, folder: str) -> dict[str, Entry]:
         """Return all files below a folder by path, listed without a delimiter: with one, SeaweedFS's listings lag."""
         with self._explained():
@@ -90,6 +129,7 @@ class Prefix:
             if about["type"] == "file"  # a folder that is empty comes as itself
         }
 
+    @patiently
     def remove(self, paths: Sequence[str]) -> None:
         """Delete what is at these paths; one where nothing is does not matter."""
         for start in range(0, len(paths), BATCH):
@@ -103,6 +143,7 @@ class Prefix:
                     "of a user who may"
                 )
 
+    @patiently
     def tag(self, path: str) -> str | None:
         """Return the ETag of what is at a path, or None if there is nothing."""
         with self._explained():
@@ -129,6 +170,7 @@ class Prefix:
         """Return the full name of what is at a path of the store."""
         return f"{self._root}/{path}"
 
+    @patiently
     def get(self, path: str) -> bytes | None:
         """Return the bytes at a path, or None if there is nothing."""
         with self._explained():
@@ -159,6 +201,7 @@ class Prefix:
         """Write to a path where nothing is; return whether that was so."""
         return self._conditional(path, data, mode="create")
 
+    @patiently
     def _conditional(self, path: str, data: bytes, **condition: str) -> bool:
         """Write if a condition holds; return whether it did."""
         with self._explained():
@@ -173,6 +216,7 @@ class Prefix:
                 raise
         return True
 
+    @patiently
     def replace(self, path: str, data: bytes) -> None:
         """Write to a path, whatever is there."""
         with self._explained():
@@ -184,7 +228,8 @@ class Prefix:
         try:
             yield
         except (BotoCoreError, OSError) as error:
-            raise MatliftError(self._sentence(error)) from error
+            kind = NotNowError if _may_pass(error) else MatliftError
+            raise kind(self._sentence(error)) from error
 
     def _sentence(self, error: Exception) -> str:
         """Say what is wrong with the store and what to do; neither error nor sentence knows the secret."""
@@ -201,7 +246,7 @@ class Prefix:
                 f"the store {self.url} does not answer at {endpoint()} ({code}): see that the server runs and that "
                 "AWS_ENDPOINT_URL names it, then run again; what was finished is kept"
             )
-        if code == "InternalError" or getattr(error, "errno", None) == errno.ENOSPC or code.startswith("5"):
+        if _failing(code) or getattr(error, "errno", None) == errno.ENOSPC:
             return (
                 f"the store {self.url} could not do its work ({code}): {_disk()}; make room, then run again: "
                 "what was finished is kept"
@@ -226,11 +271,34 @@ def _code(error: BaseException) -> str:
     return code
 
 
+def _failing(code: str) -> bool:
+    """Tell whether a store says that it is the one that fails: a full disk, or a start that is not finished."""
+    return code == "InternalError" or code.startswith("5")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether trying again can help: against a network that is cut, not against a wrong key or a full disk."""
+    if isinstance(error, (PermissionError, FileNotFoundError, *NO_CREDENTIALS)):
+        return False
+    if isinstance(error, (BotoCoreError, ConnectionError, TimeoutError)):
+        return True
+    return _failing(_code(error)) and not _full()
+
+
+def _full() -> bool:
+    """Tell whether the disk of the embedded server is full; of other servers nobody here knows."""
+    folder = settings().store_folder
+    if folder is None:
+        return False
+    usage = shutil.disk_usage(folder)
+    return usage.free < max(usage.total / 50, 100e6)
+
+
 def _disk() -> str:
     """Say how full the disk of the embedded server is; of other servers, only that it may be."""
     folder = settings().store_folder
     if folder is None:
         return "most often its disk is full"
     usage = shutil.disk_usage(folder)
-    state = "is full" if usage.free < max(usage.total / 50, 100e6) else "may be full"
+    state = "is full" if _full() else "may be full"
     return f"the disk of {folder} {state} ({usage.free / 1e9:.3g} of {usage.total / 1e9:.3g} GB free)"

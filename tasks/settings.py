@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     store_folder: Path | None = Field(
         default=None, description="Where the embedded server keeps its data; set by matlift for what it starts."
     )
+    store_patience: float = Field(
+        default=120, ge=0, description="Seconds for which a run waits for a store that does not answer any more."
+    )
     folder: Path = Field(
         default=Path(".matlift"), description="What the embedded store and the local stack keep on this machine."
     )

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from wire import wire_to
 
 from tasks.errors import MatliftError
 from tasks.handles import Bundle, Checkpoint
@@ -195,6 +196,33 @@ def test_connect_works_after_a_fork() -> None:
     if not child:
         os._exit(0 if connect().read(HANDLE, "a") == b"a" else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_was_made_waits_for_a_store_whose_network_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with wire_to(os.environ["AWS_ENDPOINT_URL"]) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
+        far = Store(store.url)
+        far.check()
+        wire.cut_at(b"PUT /")
+        with ThreadPoolExecutor() as pool:
+            writing = pool.submit(far.write, HANDLE, FILES, 1.0)
+            assert wire.sprung.wait(30)
+            time.sleep(3)
+            assert not store.holds(HANDLE)
+            wire.mend()
+            writing.result()
+    assert consistent(store) == FILES
+
+
+def test_patience_with_a_store_ends_in_one_sentence(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATLIFT_STORE_PATIENCE", "0")
+    with wire_to(os.environ["AWS_ENDPOINT_URL"]) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
+        far = Store(store.url)
+        far.check()
+        wire.cut()
+        with pytest.raises(MatliftError, match=f"does not answer at {wire.address} "):
+            far.holds(HANDLE)
 
 
 @pytest.mark.parametrize("url", ["file:///tmp/x", "gs://bucket", "s3://", "s3://key:hush@bucket", "matlift"])

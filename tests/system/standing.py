@@ -1,16 +1,20 @@
 """A stack that `matlift up` keeps up in a place, as its server's API and the files in the place show it."""
 
+import base64
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import tiny
+from browser import Page, browser
 from places import PATIENCE, Place, Run
 
 LOGIN = ("admin", "of the tests")
@@ -70,15 +74,23 @@ class Standing:
         found: Json = self.ask("GET", f"deployments/name/{name}")
         return found
 
-    def trigger(self, **settings: Any) -> str:
-        """Start a training of `tiny`, with other settings if there are any, and return its id."""
+    def trigger(self, environment: Mapping[str, str] | None = None, **settings: Any) -> str:
+        """Start a training of `tiny`, with other settings and environment if there are any, and return its id."""
         parameters = {
             "recipe": "tiny",
             "settings": {field.replace("_", "."): value for field, value in settings.items()},
         }
         deployment = self.deployment("retrain/tiny")["id"]
-        run: Json = self.ask("POST", f"deployments/{deployment}/create_flow_run", parameters=parameters)
+        job = {"env": dict(environment or {})}
+        start = f"deployments/{deployment}/create_flow_run"
+        run: Json = self.ask("POST", start, parameters=parameters, job_variables=job)
         return str(run["id"])
+
+    def retry(self, run: str) -> None:
+        """Let a run that failed go on, as people do."""
+        command = [sys.executable, "-m", "prefect", "flow-run", "retry", run]
+        environment = self.place.environment | {"PREFECT_API_URL": self.api}  # and the login of `.env`
+        subprocess.run(command, check=True, cwd=self.place.folder, env=environment, capture_output=True)
 
     def flow_run(self, run: str) -> Json:
         found: Json = self.ask("GET", f"flow_runs/{run}")
@@ -115,6 +127,13 @@ class Standing:
     def quick(self) -> None:
         """Give runs one core: what is small is done sooner than processes are started for it."""
         os.sched_setaffinity(self.pid("worker"), {min(os.sched_getaffinity(0))})
+
+    @contextmanager
+    def dashboard(self) -> Iterator[Page]:
+        """Lend a page of a browser that is logged in."""
+        with browser() as page:
+            page.remember(**{"prefect-password": base64.b64encode(":".join(LOGIN).encode()).decode()})
+            yield page
 
     def bundles(self) -> list[str]:
         """Return the complete bundles of `tiny`."""

@@ -6,15 +6,15 @@ import re
 import signal
 import socket
 import stat
-import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from places import Place, refused
+from places import PATIENCE, Place, refused
 from standing import Standing, prepare, standing
+from wire import wire_to
 
 Places = Callable[[str], Place]
 
@@ -89,12 +89,48 @@ def test_status_and_doctor_say_that_all_is_well(stack: Standing) -> None:
         assert f"ok {part}" in ended.said
 
 
+def test_the_dashboard_shows_a_run_with_its_artifacts_and_the_deployments(stack: Standing) -> None:
+    (run,) = stack.ask("POST", "flow_runs/filter", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}})
+    with stack.dashboard() as page:
+        page.open(f"{stack.api.removesuffix('/api')}/v2/runs/flow-run/{run['id']}?tab=Artifacts")
+        said = page.until("Completed", "10 Task runs", "metrics-tiny", "report-tiny", "pretrain: 2 of 2")
+        assert re.search(r"report-tiny .{9,60} Created The .* errs by [0-9.]+ eV/atom on average on 105 held-out", said)
+        reports = stack.ask("POST", "artifacts/filter", artifacts={"key": {"any_": ["report-tiny"]}})
+        page.open(f"{stack.api.removesuffix('/api')}/v2/artifacts/artifact/{reports[0]['id']}")
+        page.until("Formation energies of binary compounds, made up", "report.html")
+        assert page.value("[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth).length") == 2
+        page.open(f"{stack.api.removesuffix('/api')}/v2/deployments")
+        page.until("2 Deployments", "retrain", "watch")
+
+
 def test_deployments_are_put_on_a_server_by_one_command_and_its_address(here: Place, stack: Standing) -> None:
     with here.doing("deploy", "tiny", PREFECT_API_URL=stack.api) as deploy:
         said = deploy.ended().said
-    assert said == f"{stack.api} has retrain and watch for tiny, in the work pool matlift (process)"
+    assert said.startswith(f"{stack.api} has retrain and watch for tiny, in the work pool matlift (process)")
     with here.doing("deploy", "tiny", "--pool", "docker", PREFECT_API_URL=stack.api) as deploy:
         assert "the work pool matlift is there already, of type process" in refused(deploy.ended())
+
+
+def test_schedules_that_people_have_changed_stay_and_others_are_brought_up_to_date(
+    here: Place, stack: Standing
+) -> None:
+    before = stack.deployment("retrain/tiny")["schedules"]  # another one was added for the test of schedules
+    watch = stack.deployment("watch/tiny")
+    later = {"PREFECT_API_URL": stack.api, "MATLIFT_WATCH_INTERVAL": "43200"}
+    kept = "keeps the schedule that it was given on the dashboard"
+    with here.doing("deploy", "tiny", **later) as deploy:
+        said = deploy.ended().said
+    assert f"retrain/tiny {kept}" in said
+    assert f"watch/tiny {kept}" not in said
+    assert stack.deployment("retrain/tiny")["schedules"] == before
+    (schedule,) = stack.deployment("watch/tiny")["schedules"]
+    assert schedule["schedule"]["interval"] == 43200
+    time.sleep(1)
+    stack.ask("PATCH", f"deployments/{watch['id']}/schedules/{schedule['id']}", {"active": False})
+    with here.doing("deploy", "tiny", PREFECT_API_URL=stack.api) as deploy:
+        assert f"watch/tiny {kept}" in deploy.ended().said
+    (found,) = stack.deployment("watch/tiny")["schedules"]
+    assert (found["active"], found["schedule"]["interval"]) == (False, 43200)
 
 
 def test_a_login_that_the_server_refuses_is_one_sentence(stack: Standing) -> None:
@@ -131,19 +167,50 @@ def test_a_training_outlives_its_server(stack: Standing) -> None:
     assert len(stack.bundles()) == before + 1
 
 
-def test_a_training_whose_store_is_killed_completes_or_resumes_by_retry(stack: Standing) -> None:
+def test_a_training_outlives_its_store(stack: Standing) -> None:
     before = len(stack.bundles())
     run = stack.trigger(transfer_seed=3)
     stack.until(run, "Running")
     stack.place.kill_store()
     found = stack.until(run, "Completed", "Failed")
-    if found["state_name"] == "Failed":
-        assert "the store s3://matlift does not answer" in found["state"]["message"]
-        command = [sys.executable, "-m", "prefect", "flow-run", "retry", run]
-        environment = stack.place.environment | {"PREFECT_API_URL": stack.api}  # and the login of `.env`
-        subprocess.run(command, check=True, cwd=stack.place.folder, env=environment, capture_output=True)
-        assert stack.until(run, "Completed")["run_count"] == 2
+    assert found["state_name"] == "Completed", found["state"]["message"]
     assert len(stack.bundles()) == before + 1
+
+
+def test_a_training_outlives_a_network_that_is_cut_or_fails_and_goes_on_by_retry(stack: Standing) -> None:
+    before = len(stack.bundles())
+    store = json.loads((stack.place.folder / ".matlift" / "stack.json").read_text())["endpoint"]
+    with wire_to(store) as wire:
+        wire.cut_at(b"PUT /matlift/bundles/tiny/")
+        run = stack.trigger({"AWS_ENDPOINT_URL": wire.address}, title="The network is cut for some seconds")
+        assert wire.sprung.wait(PATIENCE)
+        time.sleep(8)
+        assert len(stack.bundles()) == before
+        wire.mend()
+        assert stack.until(run, "Completed", "Failed")["state_name"] == "Completed"
+        assert stack.flow_run(run)["run_count"] == 1
+        assert len(stack.bundles()) == before + 1
+
+        wire.cut_at(b"PUT /matlift/bundles/tiny/")
+        hurried = {"AWS_ENDPOINT_URL": wire.address, "MATLIFT_STORE_PATIENCE": "0"}
+        run = stack.trigger(hurried, title="The network is cut for longer than a run waits")
+        found = stack.until(run, "Completed", "Failed")
+        assert found["state_name"] == "Failed"
+        assert f"the store s3://matlift does not answer at {wire.address} " in found["state"]["message"]
+        assert len(stack.bundles()) == before + 1
+        wire.mend()
+        stack.retry(run)
+        assert stack.until(run, "Completed")["run_count"] == 2
+        assert len(stack.bundles()) == before + 2
+
+
+def test_a_training_over_the_time_limit_ends_with_that_reason(stack: Standing) -> None:
+    before = len(stack.bundles())
+    run = stack.trigger({"MATLIFT_TIME_LIMIT": "1"}, transfer_seed=5)
+    found = stack.until(run, "TimedOut", "Completed", "Failed")
+    assert (found["state_type"], found["state_name"]) == ("FAILED", "TimedOut")
+    assert "exceeded timeout of 1.0 second(s)" in found["state"]["message"]
+    assert len(stack.bundles()) == before
 
 
 def test_a_landing_leads_with_no_further_command_to_a_training_that_is_published(stack: Standing) -> None:
