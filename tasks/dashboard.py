@@ -1,19 +1,14 @@
-"""What doors show on Prefect's dashboard: progress and tables; outside a run, and without a server, nothing at all."""
+"""What doors show on Prefect's dashboard: progress and tables; outside a run, and without a server, nothing at all.
+
+Prefect, which takes seconds to load, is loaded where something is shown.
+"""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
-
-import httpx
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
-from prefect.context import FlowRunContext, TaskRunContext
 
 from tasks.progress import Progress, listening
 
@@ -46,7 +41,13 @@ def show_table(label: str, rows: Sequence[Mapping[str, Any]], description: str) 
         rows: one mapping from column to value per row.
         description: one sentence of Markdown above it.
     """
-    _show(label, lambda: create_table_artifact([dict(row) for row in rows], key=_key(label), description=description))
+
+    def create() -> object:
+        from prefect.artifacts import create_table_artifact  # noqa: PLC0415
+
+        return create_table_artifact([dict(row) for row in rows], key=_key(label), description=description)
+
+    _show(label, create)
 
 
 def show_markdown(label: str, text: str, description: str) -> None:
@@ -57,12 +58,20 @@ def show_markdown(label: str, text: str, description: str) -> None:
         text: the page; pictures are inside, as data URLs.
         description: one sentence above it.
     """
-    _show(label, lambda: create_markdown_artifact(text, key=_key(label), description=description))
+
+    def create() -> object:
+        from prefect.artifacts import create_markdown_artifact  # noqa: PLC0415
+
+        return create_markdown_artifact(text, key=_key(label), description=description)
+
+    _show(label, create)
 
 
 def _show(label: str, create: Callable[[], object]) -> None:
     """Create an artifact if this is part of a run; the dashboard must never stop the work."""
     if _in_run():
+        import httpx  # noqa: PLC0415
+
         try:
             create()
         except httpx.HTTPError as error:
@@ -82,6 +91,9 @@ class _Bar:
         finished = progress.done >= progress.total
         if not _in_run() or (time.monotonic() < self._shown + INTERVAL and not finished):
             return
+        import httpx  # noqa: PLC0415
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact  # noqa: PLC0415
+
         self._shown = time.monotonic()
         percent = 100 * progress.done / progress.total if progress.total else 100.0
         text = f"{progress.label}: {progress.done:,.10g} of {progress.total:,.10g} {progress.note}".strip()
@@ -97,6 +109,10 @@ class _Bar:
 
 def _in_run() -> bool:
     """Tell whether this is part of a flow run or task run, so that there is a dashboard."""
+    if "prefect.context" not in sys.modules:  # a run has loaded it
+        return False
+    from prefect.context import FlowRunContext, TaskRunContext  # noqa: PLC0415
+
     return FlowRunContext.get() is not None or TaskRunContext.get() is not None
 
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from tasks.handles import Bundle, Checkpoint, Comparison, Features, Handle, Model, OfRecipe, Part, Raw, Snapshot
+from tasks.manifest import MANIFEST, spare
 from tasks.s3 import Entry
-from tasks.store import MANIFEST, Store, spare
+from tasks.store import Store
 
 # What runs make, each before what it is made from, so that what is left by a prune that dies is whole. Landings are
 # people's own: they stay.

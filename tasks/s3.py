@@ -1,4 +1,7 @@
-"""The bytes below one s3:// URL: reads, conditional writes, and what goes wrong with them as one sentence."""
+"""The bytes below one s3:// URL: reads, conditional writes, and what goes wrong with them as one sentence.
+
+The client, which takes half a second to load, is loaded where it is used: who predicts from a file needs no store.
+"""
 
 import errno
 import functools
@@ -12,15 +15,19 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
-from s3fs import S3FileSystem
-
 from tasks.errors import MatliftError
 from tasks.settings import settings
 
 LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # codes of a conditional write that lost
-NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
 TRIES = 50  # of a write that keeps losing races
+CLIENT = {  # botocore's settings
+    "signature_version": "s3v4",
+    "connect_timeout": 2,
+    "read_timeout": 30,
+    "max_pool_connections": 32,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+    "s3": {"addressing_style": "path"},
+}
 BATCH = 1000  # keys that S3 deletes at once
 PAUSE = 1.0  # seconds between two tries of a server that does not answer
 
@@ -85,6 +92,8 @@ class Prefix:
     """
 
     def __init__(self, url: str) -> None:
+        from s3fs import S3FileSystem  # noqa: PLC0415
+
         match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[^?#]*)?", url)
         if match is None:
             raise MatliftError(f"a store's URL looks like s3://bucket/prefix, not {url.partition('://')[0]}://…")
@@ -95,14 +104,7 @@ class Prefix:
         self._fs = S3FileSystem(
             use_listings_cache=False,
             skip_instance_cache=True,
-            config_kwargs={
-                "signature_version": "s3v4",
-                "connect_timeout": 2,
-                "read_timeout": 30,
-                "max_pool_connections": 32,
-                "retries": {"mode": "standard", "total_max_attempts": 3},
-                "s3": {"addressing_style": "path"},
-            },
+            config_kwargs=CLIENT,
         )
         self._fs.retries = 1  # botocore retries already; these would multiply
 
@@ -225,6 +227,8 @@ class Prefix:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what the client raises into one sentence; botocore's errors are no OSErrors, s3fs's are."""
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
         try:
             yield
         except (BotoCoreError, OSError) as error:
@@ -233,8 +237,10 @@ class Prefix:
 
     def _sentence(self, error: Exception) -> str:
         """Say what is wrong with the store and what to do; neither error nor sentence knows the secret."""
+        from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError  # noqa: PLC0415
+
         code = _code(error) or type(error).__name__
-        if isinstance(error, (PermissionError, *NO_CREDENTIALS)):
+        if isinstance(error, (PermissionError, NoCredentialsError, PartialCredentialsError)):
             return (
                 f"the store {self.url} refuses the credentials ({code}): set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY to those of a user who may read and write it"

@@ -1,6 +1,5 @@
 """The object store: content-addressed objects written once, and a few pointers, below one s3:// URL."""
 
-import hashlib
 import json
 import logging
 import os
@@ -14,12 +13,12 @@ from typing import Any, TypeVar
 
 from tasks.errors import MatliftError
 from tasks.handles import Handle
+from tasks.manifest import MANIFEST, described, dump, sealed, spare
 from tasks.s3 import TRIES, Prefix, endpoint
 from tasks.settings import settings
 
 H = TypeVar("H", bound=Handle)
 
-MANIFEST = "manifest.json"
 PROBE = "conditional-write-probe"
 WRITERS = 8  # files of one object on their way at once
 
@@ -111,7 +110,7 @@ class Store:
             raise MatliftError(f"{handle} in the store {self.url} has no file {name}")
         for place in (name, spare(name, entry["sha256"])):
             data = self.files.get(f"{handle.path}/{place}")
-            if data is not None and _entry(data) == entry:
+            if data is not None and described(data) == entry:
                 return data
         raise MatliftError(
             f"{name} of {handle} in the store {self.url} is missing or damaged (its SHA-256 is not the one in the "
@@ -131,14 +130,16 @@ class Store:
         """
         if MANIFEST in files:
             raise ValueError(f"{MANIFEST} is the store's own file")
-        entries = {name: _entry(data) for name, data in files.items()}
-        manifest = {
-            "kind": handle.kind,
-            "fingerprint": handle.fingerprint,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-            "files": entries,
-        }
+        entries = {name: described(data) for name, data in files.items()}
+        manifest = sealed(
+            {
+                "kind": handle.kind,
+                "fingerprint": handle.fingerprint,
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(seconds, 3),
+                "files": entries,
+            }
+        )
 
         def put(name: str) -> bool:
             """Return whether the file is under its plain name."""
@@ -149,7 +150,7 @@ class Store:
 
         with ThreadPoolExecutor(WRITERS) as pool:
             plain = dict(zip(files, pool.map(put, files), strict=True))
-        if self.files.settle(f"{handle.path}/{MANIFEST}", _dump(manifest)):
+        if self.files.settle(f"{handle.path}/{MANIFEST}", dump(manifest)):
             for name in (name for name in files if not plain[name]):
                 self.files.replace(f"{handle.path}/{name}", files[name])
 
@@ -209,10 +210,10 @@ class Store:
             Whether it was set; if not, another caller was faster: read it and decide again.
         """
         if old is None:
-            return self.files.create(path, _dump(new))
+            return self.files.create(path, dump(new))
         # The tag is read before the value: if the value is newer than the tag, the write below fails, as it must.
         tag = self.files.tag(path)
-        return tag is not None and self._json(path) == old and self.files.replace_if(path, _dump(new), tag)
+        return tag is not None and self._json(path) == old and self.files.replace_if(path, dump(new), tag)
 
     def list(self, prefix: str) -> Sequence[str]:
         """Return the paths of the complete objects below a folder: those of a kind, or of one recipe's bundles."""
@@ -247,20 +248,6 @@ def connect() -> Store:
 def _connect(url: str, _server: str, _process: int) -> Store:
     """Return one store per URL, server and process: a client does not survive a fork."""
     return Store(url)
-
-
-def spare(name: str, sha256: str) -> str:
-    """Return where a file goes whose plain name is taken by other bytes."""
-    return f"{name}~{sha256[:16]}"
-
-
-def _entry(data: bytes) -> dict[str, Any]:
-    """Return what the manifest says about a file."""
-    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _dump(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, indent=2).encode() + b"\n"
 
 
 def _short(handle: Handle) -> str:

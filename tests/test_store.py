@@ -16,7 +16,8 @@ from wire import wire_to
 
 from tasks.errors import MatliftError
 from tasks.handles import Bundle, Checkpoint
-from tasks.store import MANIFEST, Store, connect
+from tasks.manifest import MANIFEST
+from tasks.store import Store, connect
 
 HANDLE = Checkpoint("3f2a9c00d1e2b3a4")
 FILES = {"weights.safetensors": os.urandom(300_000), "metrics.json": b'{"mae": 0.1}', "plots/parity.png": b""}

@@ -3,12 +3,11 @@
 import json
 import logging
 
-from prefect import task
-
 from tasks.curate.rows import curate_file
 from tasks.dashboard import progress_artifact, show_table
 from tasks.handles import FORMULAS, PORPHYRINS, Raw, Snapshot, fingerprint
 from tasks.recipe import Estate, FeatureSpec, Rules, Statistics
+from tasks.stage import stage
 from tasks.store import Store, connect
 
 __all__ = ["curate", "curated"]
@@ -16,7 +15,7 @@ __all__ = ["curate", "curated"]
 log = logging.getLogger(__name__)
 
 
-@task(task_run_name="curate {raw}")
+@stage(task_run_name="curate {raw}")
 def curate(raw: Raw, rules: Rules, features: FeatureSpec, within: Snapshot | None = None) -> Snapshot:
     """Put the accepted rows of a table, the rejected ones with their reasons, and their counts into the store.
 

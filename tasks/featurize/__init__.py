@@ -2,12 +2,11 @@
 
 import logging
 
-from prefect import task
-
 from tasks.dashboard import progress_artifact, show_table
 from tasks.featurize.matrix import Table, featurize_rows, load
 from tasks.handles import FORMULAS, PORPHYRINS, Features, Snapshot, fingerprint
 from tasks.recipe import FeatureSpec
+from tasks.stage import stage
 from tasks.store import Store, connect
 from tasks.tables import from_parquet
 
@@ -16,7 +15,7 @@ __all__ = ["Table", "featurize", "load"]
 log = logging.getLogger(__name__)
 
 
-@task(task_run_name="featurize {snapshot}")
+@stage(task_run_name="featurize {snapshot}")
 def featurize(snapshot: Snapshot, features: FeatureSpec, *, extensive: bool, scale: Features | None = None) -> Features:
     """Compute the features of a snapshot, in the columns and units of `scale`; without it they are fitted here."""
     store = connect()

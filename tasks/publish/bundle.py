@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from tasks.handles import Comparison, Lineage, Model
+from tasks.publish.about import about
 from tasks.publish.card import Facts, write_card
 from tasks.publish.figures import learning_curve, parity
 from tasks.publish.report import write_report
@@ -50,6 +51,7 @@ def bundle_files(
         "weights.safetensors": store.read(model, "weights.safetensors"),
         "model.json": store.read(model, "model.json"),
         "features.json": features,
+        "about.json": json.dumps(about(facts), indent=1, ensure_ascii=False).encode(),
         "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode(),
         "lineage.json": json.dumps(origins(model, comparison, made_from), indent=1).encode(),
         "metrics.json": json.dumps({**metrics, **_seconds(store, model, comparison, made_from)}, indent=1).encode(),

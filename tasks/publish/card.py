@@ -23,6 +23,7 @@ CONTENTS = {
     "weights.safetensors": "the weights of the networks",
     "model.json": "their kind and sizes, the additive part and the scale of the output",
     "features.json": "names, means and spreads that turn a row into the network's input",
+    "about.json": "what is predicted, how well, and where the domain ends, for programs",
     "recipe.yaml": "the recipe, complete",
     "lineage.json": "the names of all objects in the store that it was made from",
     "metrics.json": "every number of this card and more, with the seconds that each stage took",
