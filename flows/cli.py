@@ -1,4 +1,4 @@
-"""The command line: `matlift run`, `land`, `recipes`, `ls`, `prune`, `store`; `up`, `deploy`, `status`, `doctor`."""
+"""The command line: which commands there are, and what each one does."""
 
 import argparse
 import os
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("ls", parents=[store], help="list published bundles and their files")
     listing.add_argument("recipe", metavar="RECIPE", nargs="?", help="only this recipe's")
     listing.set_defaults(command=_list)
+    _add_champions(commands, store)
     prune = commands.add_parser("prune", parents=[store], help="delete what no kept bundle was made from")
     prune.add_argument(
         "--keep",
@@ -92,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=_serve)
     _add_stack(commands, store)
     return parser
+
+
+def _add_champions(commands: Any, store: argparse.ArgumentParser) -> None:
+    """Add the commands of the bundles in use."""
+    champion = commands.add_parser("champion", parents=[store], help="show a recipe's bundle in use, and those before")
+    promoting = commands.add_parser("promote", parents=[store], help="put a valid bundle to use, whatever its errors")
+    back = commands.add_parser("rollback", parents=[store], help="go back to the bundle that was in use before")
+    for parser, command in ((champion, _champion), (promoting, _promote), (back, _rollback)):
+        parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name")
+        parser.set_defaults(command=command)
+    promoting.add_argument("bundle", metavar="BUNDLE", nargs="?", help="its fingerprint; the latest if not given")
 
 
 def _add_stack(commands: Any, store: argparse.ArgumentParser) -> None:
@@ -217,6 +229,36 @@ def _list(options: argparse.Namespace) -> None:
             print(f"{store.url}/{path}")  # noqa: T201
             for name, entry in (store.pointer(f"{path}/manifest.json") or {})["files"].items():
                 print(f"  {entry['size']:>12,}  {name}")  # noqa: T201
+
+
+def _champion(options: argparse.Namespace) -> None:
+    """Show the bundle in use."""
+    prepare()
+    from flows.champions import show  # noqa: PLC0415 -- after `prepare`
+    from tasks.store import connect  # noqa: PLC0415
+
+    with _store(options.store):
+        show(connect(), options.recipe)
+
+
+def _promote(options: argparse.Namespace) -> None:
+    """Put a bundle to use by hand."""
+    prepare()
+    from flows.champions import promote  # noqa: PLC0415
+    from tasks.store import connect  # noqa: PLC0415
+
+    with _store(options.store):
+        promote(connect(), options.recipe, options.bundle)
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    """Go back to the bundle in use before."""
+    prepare()
+    from flows.champions import go_back  # noqa: PLC0415
+    from tasks.store import connect  # noqa: PLC0415
+
+    with _store(options.store):
+        go_back(connect(), options.recipe)
 
 
 def _prune(options: argparse.Namespace) -> None:

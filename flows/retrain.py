@@ -11,6 +11,7 @@ from tasks.featurize import featurize
 from tasks.fetch import fetch, landings
 from tasks.handles import Bundle, Lineage
 from tasks.learn import fit, pretrain
+from tasks.promote import promote
 from tasks.publish import publish
 from tasks.recipe import load_recipe
 from tasks.settings import settings as environment
@@ -18,7 +19,7 @@ from tasks.settings import settings as environment
 
 @flow(name="retrain", flow_run_name=run_name, timeout_seconds=environment().time_limit)
 def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
-    """Fetch, curate, featurize, pretrain, compare, fit and publish."""
+    """Fetch, curate, featurize, pretrain, compare, fit, publish and promote."""
     plan = load_recipe(recipe, settings)
     source_raw = fetch(plan.source, plan.property.unit)
     target_raw = fetch(plan.target, plan.property.unit, landings(plan.name))
@@ -41,4 +42,6 @@ def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     model = fit(checkpoint, target_features, best(comparison), plan.transfer, limits)
     data = (source_raw, target_raw, source, target, source_features, target_features)
     lineage = Lineage(*data, checkpoint, auxiliary, (*raws, *snapshots))
-    return publish(model, comparison, plan, lineage)
+    bundle = publish(model, comparison, plan, lineage)
+    promote(bundle, plan.gate)
+    return bundle

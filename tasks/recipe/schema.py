@@ -263,8 +263,20 @@ class Evaluation(Section):
     )
 
 
+class Gate(Section):
+    """When a bundle takes over from the one in use."""
+
+    confidence: float = Field(
+        default=0.95,
+        gt=0.5,
+        lt=1,
+        description="With which it must err by less than the champion on what both held out: the share of the "
+        "resamples of a paired bootstrap. One that is as good takes over if it learnt from more.",
+    )
+
+
 class Recipe(Section):
-    """Which source, target, features, network, transfer and evaluation make a model."""
+    """Which source, target, features, network, transfer and evaluation make a model, and when it takes over."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{2,62}$", description="Lower case, digits and dashes.")
     title: str = Field(description="One line for people.")
@@ -281,6 +293,7 @@ class Recipe(Section):
     pretraining: Pretraining
     transfer: Transfer
     evaluation: Evaluation
+    gate: Gate = Field(default=Gate(), description="When a bundle takes over from the one in use.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
