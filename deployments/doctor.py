@@ -10,13 +10,17 @@ import httpx
 from rich.console import Console
 
 from deployments.server import POOL, address, client
+from tasks.cluster import cluster
 from tasks.errors import MatliftError
+from tasks.memory import free_memory
+from tasks.parallel import processes
 from tasks.s3 import endpoint
 from tasks.settings import settings
 from tasks.store import connect
 
 SKEW = 60  # seconds between clocks; S3 refuses requests from 15 minutes on
-ROOM = 2e9  # bytes
+ROOM = 2e9  # bytes of disk
+MEMORY = 2.5e9  # bytes that the recipe qm9-webbook takes with two processes
 
 Check = Callable[[], Iterator[str]]
 
@@ -36,7 +40,10 @@ def examine(store: AbstractContextManager[None]) -> None:
         "server": _server,
         "worker": _worker,
         "disk": _disk,
+        "memory": _memory,
     }
+    if settings().dask:
+        checks["dask"] = _dask
     wrong = 0
     for name, check in checks.items():
         try:
@@ -101,6 +108,27 @@ def _disk() -> Iterator[str]:
                 "MATLIFT_FOLDER and MATLIFT_CACHE to folders that have some"
             )
         yield f"{free / 1e9:,.0f} GB are free for {place}"
+
+
+def _memory() -> Iterator[str]:
+    """Check that there is memory for a training."""
+    free = free_memory()
+    if free < MEMORY:
+        raise MatliftError(
+            f"{free / 1e9:.2g} GB of memory are free, and a training takes about {MEMORY / 1e9:.2g}: end what takes "
+            "it, or give the container more; what takes more than there is is killed"
+        )
+    yield f"{min(free, 999e9) / 1e9:,.0f} GB are free, so {processes()} process(es) work at once"
+
+
+def _dask() -> Iterator[str]:
+    """Check that the Dask cluster answers, and that somebody works there."""
+    at = settings().dask
+    with cluster(str(at), "doctor") as (_, size):
+        threads = size()
+    if not threads:
+        raise MatliftError(f"the Dask cluster at {at} has no workers: start some, with `dask worker --nthreads 1 {at}`")
+    yield f"{at} has {threads} worker(s)"
 
 
 def _clock(whose: str, url: str) -> str:

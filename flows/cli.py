@@ -127,7 +127,7 @@ def _add_stack(commands: Any, store: argparse.ArgumentParser) -> None:
     status = commands.add_parser("status", help="show what is up, and what each deployment did last")
     status.set_defaults(command=_status)
     doctor = commands.add_parser(
-        "doctor", parents=[store], help="check store, server, worker, versions, clock and disk"
+        "doctor", parents=[store], help="check store, server, worker, versions, clock, disk and memory"
     )
     doctor.set_defaults(command=_doctor)
 

@@ -1,5 +1,6 @@
 """Work on many items in chunks: on all cores that this process may use, or on a Dask cluster."""
 
+import logging
 import multiprocessing
 import os
 from collections import deque
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from tasks.cluster import Submit, address, cluster
 from tasks.errors import MatliftError
+from tasks.memory import free_memory
 from tasks.progress import report
 
 Item = TypeVar("Item")
@@ -32,7 +34,10 @@ LIBRARIES = [
     "torch",
 ]
 
+SIZE = 750e6  # bytes that a process takes that compares methods
 AHEAD = 2  # chunks on their way per process: one in work, and one that waits so that none idles
+
+log = logging.getLogger(__name__)
 
 
 def run_chunks(
@@ -73,12 +78,22 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def processes() -> int:
+    """Return the number of processes that are started to work at once: one for each core, as far as memory goes.
+
+    A container may see many more cores than its memory has room for processes; one of them killed ends a run.
+    """
+    return max(1, int(min(cores(), free_memory() / SIZE)))
+
+
 def _results(
     function: Callable[[Sequence[Item]], Result], chunks: Iterable[Sequence[Item]], count: int, label: str
 ) -> Iterator[Result]:
     """Yield the results in order, from wherever the work is done."""
     scheduler = address()
-    workers = min(cores(), count)
+    workers = min(processes(), count)
+    if workers < min(cores(), count):
+        log.warning("%s: %s process(es) at once for lack of memory, not one on each core", label, workers)
     if count > 1 and scheduler is not None:
         with cluster(scheduler, label) as (submit, size):
             yield from _in_order(submit, size, function, chunks)

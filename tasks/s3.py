@@ -6,6 +6,7 @@ The client, which takes half a second to load, is loaded where it is used: who p
 import errno
 import functools
 import logging
+import math
 import os
 import re
 import shutil
@@ -119,6 +120,17 @@ class Prefix:
     def find(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder."""
         return list(self.entries(folder))
+
+    def require_room(self) -> None:
+        """Make sure that what is about to be made can be written, as far as that is known here: before, not after.
+
+        The embedded server takes nothing any more when 1 % of its disk is left.
+        """
+        free, total = _room()
+        if free < total / 50:
+            raise MatliftError(
+                f"nothing more is made, for {_disk()}: make room, with `matlift prune` perhaps, run again"
+            )
 
     @patiently
     def entries(self, folder: str) -> dict[str, Entry]:
@@ -293,18 +305,23 @@ def _may_pass(error: Exception) -> bool:
 
 def _full() -> bool:
     """Tell whether the disk of the embedded server is full; of other servers nobody here knows."""
-    folder = settings().store_folder
-    if folder is None:
-        return False
-    usage = shutil.disk_usage(folder)
-    return usage.free < max(usage.total / 50, 100e6)
+    free, total = _room()
+    return free < max(total / 50, 100e6)
 
 
 def _disk() -> str:
     """Say how full the disk of the embedded server is; of other servers, only that it may be."""
-    folder = settings().store_folder
+    folder, (free, total) = settings().store_folder, _room()
     if folder is None:
         return "most often its disk is full"
-    usage = shutil.disk_usage(folder)
     state = "is full" if _full() else "may be full"
-    return f"the disk of {folder} {state} ({usage.free / 1e9:.3g} of {usage.total / 1e9:.3g} GB free)"
+    return f"the disk of {folder} {state} ({free / 1e9:.3g} of {total / 1e9:.3g} GB free)"
+
+
+def _room() -> tuple[float, float]:
+    """Return what the disk of the embedded server has free and in all, in bytes; of other servers, without limit."""
+    folder = settings().store_folder
+    if folder is None:
+        return math.inf, math.inf
+    usage = shutil.disk_usage(folder)
+    return usage.free, usage.total

@@ -163,6 +163,9 @@ class Store:
 
         Returns:
             The handle itself, so that a stage can end with this call.
+
+        Raises:
+            MatliftError: the store cannot take it, or has so little room that it is not made at all.
         """
         held = self._json(f"{handle.path}/{MANIFEST}")
         if held is not None:
@@ -170,6 +173,7 @@ class Store:
             when = datetime.fromisoformat(event.made).astimezone()
             log.info("re-used %s (made %s in %s)", _short(handle), f"{when:%Y-%m-%d %H:%M}", _took(event.seconds))
         else:
+            self.files.require_room()
             start = time.perf_counter()
             files = make()
             seconds = time.perf_counter() - start

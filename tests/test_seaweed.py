@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -147,3 +148,8 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_visible(small_disk: Path) ->
         assert time.monotonic() - start < 15
         assert not store.holds(HANDLE)
         assert store.list("checkpoints") == []
+        with (small_disk / "ballast").open("wb") as file:
+            usage = shutil.disk_usage(small_disk)
+            os.posix_fallocate(file.fileno(), 0, usage.free - usage.total // 80)
+        with pytest.raises(MatliftError, match=f"nothing more is made, for the disk of {small_disk} is full"):
+            store.once(HANDLE, lambda: pytest.fail("it was made"))

@@ -22,7 +22,7 @@ def test_a_store_and_a_server_that_are_down_are_two_sentences(place: Places) -> 
     assert "wrong store the store s3://x-bucket/y does not answer at http://127.0.0.1:9" in ended.said
     assert "wrong server Prefect's server does not answer at http://127.0.0.1:9/api (ConnectError)" in ended.said
     assert "wrong worker" in ended.said
-    assert ended.complained == ["matlift: 3 of 4 are not well: store, server, worker, disk were looked at"]
+    assert ended.complained == ["matlift: 3 of 5 are not well: store, server, worker, disk, memory were looked at"]
 
 
 def test_credentials_that_the_store_refuses_are_one_sentence(place: Places, store_server: str) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from distributed import Client
 from places import PATIENCE, Place, refused
 from standing import Standing, prepare, standing
 from wire import wire_to
@@ -85,7 +86,7 @@ def test_status_and_doctor_say_that_all_is_well(stack: Standing) -> None:
         ended = doctor.ended()
     assert (ended.status, ended.complained) == (0, []), ended
     assert "wrong" not in ended.said
-    for part in ("store", "server", "worker", "disk"):
+    for part in ("store", "server", "worker", "disk", "memory"):
         assert f"ok {part}" in ended.said
 
 
@@ -202,6 +203,19 @@ def test_a_training_outlives_a_network_that_is_cut_or_fails_and_goes_on_by_retry
         stack.retry(run)
         assert stack.until(run, "Completed")["run_count"] == 2
         assert len(stack.bundles()) == before + 2
+
+
+def test_a_training_is_spread_over_a_dask_cluster_by_one_setting(stack: Standing, scheduler: str) -> None:
+    before = len(stack.bundles())
+    with Client(scheduler, set_as_default=False) as dask:
+        steps = dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+        run = stack.trigger({"MATLIFT_DASK": scheduler}, transfer_seed=6, evaluation_sizes=[], evaluation_clusters=0)
+        found = stack.until(run, "Completed", "Failed")
+        assert found["state_name"] == "Completed", found["state"]["message"]
+        assert dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter) > steps
+    assert len(stack.bundles()) == before + 1
+    with stack.place.doing("doctor", MATLIFT_DASK=scheduler) as doctor:
+        assert f"ok dask {scheduler} has 2 worker(s)" in doctor.ended().said
 
 
 def test_a_training_over_the_time_limit_ends_with_that_reason(stack: Standing) -> None:
