@@ -162,9 +162,7 @@ def _manifest(data: bytes, location: str) -> _Manifest:
     if number is None:
         raise MatliftError(f"the bundle {location} is of a matlift that could not predict yet: publish it again")
     if isinstance(number, int) and number > FORMAT:
-        raise MatliftError(
-            f"the bundle {location} is of format {number}: install a matlift that knows it"
-        )
+        raise MatliftError(f"the bundle {location} is of format {number}: install a matlift that knows it")
     _check_names(names, location)
     try:
         manifest = _Manifest.model_validate(content)

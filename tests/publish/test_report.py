@@ -235,7 +235,7 @@ def test_elements_of_compositions_stand_on_their_periodic_table(facts: Facts) ->
     anions = ("O", "S", "F")
     formulas = [f"{metals[place % 18]}{anions[place % 7 % 3]}" for place in range(len(facts.predictions))]
     rows = pd.DataFrame({"record": facts.predictions["record"], "name": None, "smiles": None, "formula": formulas})
-    history = {**facts.history, "auxiliary_rows": [95118]}
+    history = {**facts.history, "auxiliary_rows": [95118, 239125]}
     of = dataclasses.replace(facts, recipe=recipe, history=history, metrics={**facts.metrics, "of": "compositions"})
     page = write_report(of, rows, PICTURES)
     assert "auxiliary: materials-project" in page
