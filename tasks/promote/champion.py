@@ -177,8 +177,8 @@ def _successor(seen: Pointer | None, bundle: Bundle, why: str, decision: str | N
 
 def _before(seen: Pointer) -> Mapping[str, Any] | None:
     """Return the last champion that was replaced and not rolled back since, None if there is none."""
-    last: dict[str, Any] = {entry["bundle"]: entry for entry in seen["history"] if entry["bundle"] != seen["bundle"]}
-    replaced = [entry for entry in seen["history"] if last.get(entry["bundle"]) is entry and entry["ended"] == REPLACED]
+    last = {entry["bundle"]: entry for entry in seen["history"] if entry["bundle"] != seen["bundle"]}
+    replaced = [entry for entry in seen["history"] if entry["ended"] == REPLACED and last.get(entry["bundle"]) is entry]
     return replaced[-1] if replaced else None
 
 
