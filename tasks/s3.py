@@ -1,6 +1,6 @@
 """The bytes below one s3:// URL: reads, conditional writes, and what goes wrong with them as one sentence.
 
-The client, which takes half a second to load, is loaded where it is used: who predicts from a file needs no store.
+s3fs, which takes half a second to load, is loaded where it is used: who predicts from a file needs no store.
 """
 
 import errno
@@ -15,10 +15,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
+from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+
 from tasks.errors import MatliftError
 from tasks.settings import settings
 
 LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}  # codes of a conditional write that lost
+NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
 TRIES = 50  # of a write that keeps losing races
 CLIENT = {  # botocore's settings
     "signature_version": "s3v4",
@@ -227,8 +230,6 @@ class Prefix:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what the client raises into one sentence; botocore's errors are no OSErrors, s3fs's are."""
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-
         try:
             yield
         except (BotoCoreError, OSError) as error:
@@ -237,10 +238,8 @@ class Prefix:
 
     def _sentence(self, error: Exception) -> str:
         """Say what is wrong with the store and what to do; neither error nor sentence knows the secret."""
-        from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError  # noqa: PLC0415
-
         code = _code(error) or type(error).__name__
-        if isinstance(error, (PermissionError, NoCredentialsError, PartialCredentialsError)):
+        if isinstance(error, (PermissionError, *NO_CREDENTIALS)):
             return (
                 f"the store {self.url} refuses the credentials ({code}): set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY to those of a user who may read and write it"
