@@ -5,6 +5,7 @@ import hashlib
 import json
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import pytest
 import yaml
 
@@ -20,6 +21,7 @@ H = TypeVar("H", bound=Handle)
 CERTAINTY = {"intervals.json", "domain.json", "domain.safetensors", "rival.json", "rival.safetensors"}
 CONTRACT = CERTAINTY | {
     "README.md",
+    "about.json",
     "features.json",
     "learning-curve.png",
     "lineage.json",
@@ -40,6 +42,13 @@ REPORT = {
     "tables": {"QM9": 600},
     "elements": ["C", "F", "H", "N", "O"],
 }
+INTERVALS = {
+    "level": 0.9,
+    "coverage": 0.9,
+    "width": 120.0,
+    "rank_correlation": 0.5,
+    "calibration": [{"level": 0.9, "coverage": 0.9}],
+}
 HISTORY = {"unit": "kJ/mol", "training_rows": 1140, "validation_rows": 60, "validation_mae": 11.2, "auxiliary_rows": []}
 
 
@@ -58,9 +67,10 @@ def store(shared_store: Store) -> Store:
 @pytest.fixture(scope="module")
 def stored(store: Store, compared: Any, recipe: Recipe) -> Stored:
     """What the stages before have left in the store."""
-    metrics, predictions = compared.metrics, compared.predictions
+    metrics = {**compared.metrics, "intervals": INTERVALS}
+    predictions = compared.predictions.assign(distance=np.linspace(0.5, 2.5, len(compared.predictions)))
     molecules = predictions[["record", "key"]].assign(name="pentane", smiles="CCCCC", formula="C5H12")
-    units = dict.fromkeys(("value", *metrics["methods"]), "kJ/mol") | {"in_source": "1", "fold": "1"}
+    units = dict.fromkeys(("value", *metrics["methods"]), "kJ/mol") | {"in_source": "1", "fold": "1", "distance": "1"}
 
     def put(handle: H, files: dict[str, bytes], seconds: float) -> H:
         store.write(handle, files, seconds)
@@ -145,6 +155,15 @@ def test_it_holds_what_prediction_needs(store: Store, stored: Stored, bundle: Bu
     assert store.read(bundle, "trunk.safetensors") == b"pretrained"
     for name in CERTAINTY:
         assert store.read(bundle, name) == store.read(stored.comparison, name)
+
+
+def test_it_says_for_programs_what_it_predicts_and_where_its_domain_ends(store: Store, bundle: Bundle) -> None:
+    about = json.loads(store.read(bundle, "about.json"))
+    assert about["property"]["unit"] == "kJ/mol"
+    assert about["reach"] == pytest.approx(2.4)  # of one in twenty held-out rows the distance is greater
+    assert about["rows"] == {"source": 600, "target": 600}
+    assert about["data"]["source"]["licence"]
+    assert store.manifest(bundle)["format"] == 1
 
 
 def test_the_same_inputs_give_the_same_bytes(store: Store, stored: Stored, bundle: Bundle) -> None:
