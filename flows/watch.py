@@ -15,8 +15,8 @@ from tasks.recipe import Recipe, load_recipe
 from tasks.settings import settings as environment
 from tasks.watch import Memory, arrived, recall, remember, rows_of, settle, start
 
-# A training that new measurements start leaves out what costs most of the time: the learning curve, and whole groups held
-# out. That of the next night has all of it.
+# A training that new measurements start leaves out what costs most of the time: the learning curve, and whole groups
+# held out. That of the next night has all of it.
 BRIEF = {"evaluation.sizes": [], "evaluation.clusters": 0, "evaluation.elements": 0}
 
 

@@ -113,7 +113,7 @@ def deserted(
     """A run with another seed, whose store died while it compared the methods."""
     other = finished.place.copy_to(tmp_path_factory.mktemp("deserted"))
     other.write(recipe | {"transfer": recipe["transfer"] | {"seed": 1}})
-    with other.running(PREFECT_API_URL=prefect_api) as run:
+    with other.running(PREFECT_API_URL=prefect_api, MATLIFT_STORE_PATIENCE="0") as run:
         run.until("re-used checkpoints/")
         other.kill_store()
         return Outcome(other, run.ended(), other.files())
