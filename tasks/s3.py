@@ -132,7 +132,8 @@ class Prefix:
         free, total = _room()
         if free < total / 50:
             raise MatliftError(
-                f"nothing more is made, for {_disk()}: make room, with `matlift prune` perhaps, run again"
+                f"nothing more is made, for {_disk()}: make room, with `matlift prune` perhaps, then run again; what "
+                "was finished is kept"
             )
 
     @patiently
@@ -295,7 +296,9 @@ def _failing(code: str) -> bool:
 
 def _may_pass(error: Exception) -> bool:
     """Tell whether trying again can help: against a network that is cut, not against a wrong key or a full disk."""
-    if isinstance(error, (PermissionError, FileNotFoundError, *NO_CREDENTIALS)):
+    from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError  # noqa: PLC0415
+
+    if isinstance(error, (PermissionError, FileNotFoundError, NoCredentialsError, PartialCredentialsError)):
         return False
     if isinstance(error, (BotoCoreError, ConnectionError, TimeoutError)):
         return True
