@@ -18,7 +18,6 @@ from tasks.publish.page import Html, bullets, cited, element, joined, link, para
 from tasks.publish.sure import extrapolation, intervals
 from tasks.publish.words import (
     TRANSFER,
-    chosen,
     gain,
     headline,
     interval,
@@ -126,7 +125,7 @@ def _data(case: Case) -> Html:
     )
     tested = (
         f"Tested on rows that were held out: {facts.recipe.evaluation.folds} folds; {facts.kind.folds}. The method "
-        f"published, {chosen(case.metrics)}, was chosen inside the training folds."
+        "published was chosen inside the training folds."
     )
     notes = [
         f"The values of the target came from {tables(facts.reports[1])}.",
