@@ -88,8 +88,10 @@ class _Folder:
         """Return a file, or one byte more of it than it may have at most."""
         path = f"{self._root}/{name}" if name else self._root
         with self.explained(), self._fs.open(path, **({} if self._listable else {"block_size": 0})) as file:
-            data: bytes = file.read(most + 1)
-        return data
+            data = bytearray()
+            while len(data) <= most and (part := file.read(most + 1 - len(data))):  # a stream gives what has come
+                data += part
+        return bytes(data)
 
     def read_all(self, names: Mapping[str, str]) -> dict[str, bytes]:
         """Return files whose sizes are known, all at once: by the names that they have here, under other names."""

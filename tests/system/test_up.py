@@ -94,7 +94,7 @@ def test_the_dashboard_shows_a_run_with_its_artifacts_and_the_deployments(stack:
     (run,) = stack.ask("POST", "flow_runs/filter", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}})
     with stack.dashboard() as page:
         page.open(f"{stack.api.removesuffix('/api')}/v2/runs/flow-run/{run['id']}?tab=Artifacts")
-        said = page.until("Completed", "10 Task runs", "metrics-tiny", "report-tiny", "pretrain: 2 of 2")
+        said = page.until("Completed", "11 Task runs", "metrics-tiny", "report-tiny", "pretrain: 2 of 2")
         assert re.search(r"report-tiny .{9,60} Created The .* errs by [0-9.]+ eV/atom on average on 105 held-out", said)
         reports = stack.ask("POST", "artifacts/filter", artifacts={"key": {"any_": ["report-tiny"]}})
         page.open(f"{stack.api.removesuffix('/api')}/v2/artifacts/artifact/{reports[0]['id']}")
