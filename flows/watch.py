@@ -13,10 +13,10 @@ from tasks.fetch import fetch, landings
 from tasks.land import inbox, land_files
 from tasks.recipe import Recipe, load_recipe
 from tasks.settings import settings as environment
-from tasks.watch import Memory, arrived, recall, remember, rows_of, settle, start
+from tasks.watch import Memory, arrived, compared, recall, remember, rows_of, settle, start
 
-# A training that new measurements start leaves out what costs most of the time: the learning curve, and whole groups
-# held out. That of the next night has all of it.
+# A training that new measurements start leaves out what costs most of the time: the learning curve, whole groups held
+# out, and choosing anew inside each fold. That of the next night has all of it.
 BRIEF = {"evaluation.sizes": [], "evaluation.clusters": 0, "evaluation.elements": 0}
 
 
@@ -35,8 +35,10 @@ def watch(recipe: str, settings: dict[str, Any] | None = None) -> Memory:
         after = _look(plan, before)
         if remember(plan.name, before, after):  # else another watch was faster: what has it left to do?
             break
-    parameters = {"recipe": recipe, "settings": {**(settings or {}), **BRIEF}}
-    return start(plan.name, after, parameters) if after.pending else after
+    if not after.pending:
+        return after
+    brief = {**(settings or {}), **BRIEF, "evaluation.choices": compared(plan.name)}
+    return start(plan.name, after, {"recipe": recipe, "settings": brief})
 
 
 def watched_with(recipe: str) -> dict[str, Any] | None:

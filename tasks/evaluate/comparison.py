@@ -1,13 +1,12 @@
 """The comparison: every method on the same grouped folds, at every size of the training set.
 
-A job is one fold at one size. Inside it the number of frozen layers is chosen on part of its training rows; its
-held-out rows are only predicted.
+A job is one fold at one size. What is chosen is chosen on part of its training rows; its held-out rows are only
+predicted.
 """
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -15,18 +14,16 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from tasks.evaluate.baselines import BASELINES
+from tasks.evaluate.choices import Choices, choose
 from tasks.evaluate.folds import Rows, grouped_folds, keep_apart, subset
 from tasks.featurize import Table
-from tasks.learn import Choice, Fitted, fit_choice, fit_weights
+from tasks.learn import Choice, Fitted, fit_choice
 from tasks.parallel import run_chunks
 from tasks.recipe import Evaluation, Transfer
 
 Vector = npt.NDArray[np.float64]
 
-INNER_FOLDS = 5
 TRANSFER = "transfer"  # the method that is chosen in each fold, of those that use the source
-STACK = Choice("stack")  # whose weights differ from fold to fold
-VALIDATING = 100  # rows at least on which a choice is made, if there are as many
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class Setting:
         transfer: how to fit.
         evaluation: folds, repeats, sizes and seed.
         limits: least and greatest value that there can be, if there are such.
+        kept: choices that were made before, of the jobs that need not make their own.
     """
 
     weights: bytes
@@ -48,6 +46,7 @@ class Setting:
     transfer: Transfer
     evaluation: Evaluation
     limits: tuple[float, float] | None = None
+    kept: Mapping["Job", Choices] = field(default_factory=dict)
 
     def folds(self, repeat: int = 0) -> Rows:
         """Return the fold of each row of the target, drawn anew in each repeat."""
@@ -89,9 +88,7 @@ class Outcome:
         trained_on: number of training rows.
         held_out: rows of the target that were predicted.
         predictions: for each method, of the held-out rows in that order.
-        inner: mean absolute error of each candidate on the validating part of the training rows.
-        stack: of all that use the source, weighted as that part has it.
-        chosen: of those that use the source, the one that `_beats` fine-tuning by most, or this: it is TRANSFER.
+        choices: made inside of the training rows; the best of them is TRANSFER.
         seconds: each method took to fit and predict, without the choice.
     """
 
@@ -99,29 +96,8 @@ class Outcome:
     trained_on: int
     held_out: Rows
     predictions: dict[str, Vector]
-    inner: dict[Choice, float]
-    stack: Choice
-    chosen: Choice
+    choices: Choices
     seconds: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What candidates predicted of training rows that they were not fitted on.
-
-    Attributes:
-        values: (n,), measured.
-        keys: (n,), the group of each row.
-        predictions: (n,) of each candidate.
-    """
-
-    values: Vector
-    keys: npt.NDArray[np.object_]
-    predictions: dict[Choice, Vector]
-
-    def missed(self) -> dict[Choice, Vector]:
-        """Return the absolute errors (n,) of each candidate."""
-        return {choice: np.abs(predicted - self.values) for choice, predicted in self.predictions.items()}
 
 
 def run_jobs(setting: Setting) -> list[Outcome]:
@@ -154,8 +130,6 @@ def run_job(setting: Setting, job: Job) -> Outcome:
     keep_apart(training, test)
     source = setting.source()
     seed = job.fold + setting.evaluation.folds * job.draw
-    tuned = [Choice("fine-tune", layers) for layers in setting.transfer.freeze]
-    others = [Choice("direct"), Choice("featurizer"), Choice("difference"), *map(Choice, setting.transfer.variants)]
     predictions: dict[str, Vector] = {}
     seconds: dict[str, float] = {}
 
@@ -164,66 +138,21 @@ def run_job(setting: Setting, job: Job) -> Outcome:
         predictions[method] = predicted()
         seconds[method] = time.perf_counter() - start
 
-    scratch = Choice("scratch")
-    first = [scratch] if job.size is None else []
-    tried = validate([*first, *others, *tuned], source, training, setting.transfer, seed)
-    missed = tried.missed()
-    frozen = min(tuned, key=lambda choice: float(missed[choice].mean()))
-    stack, missed[STACK] = weigh(tried, [*others, frozen], seed)
-    inner = {choice: float(errors.mean()) for choice, errors in missed.items()}
-    rivals = [choice for choice in (*others, STACK) if _beats(missed[choice], missed[frozen])]
-    best = min([frozen, *rivals], key=lambda choice: inner[choice])
-    parts = [choice for choice, _ in stack.parts] if best == STACK else [best]
-    for choice in [scratch, *others, frozen] if job.size is None else [scratch, *parts]:
+    scratch, full = Choice("scratch"), job.size is None
+    choices = setting.kept.get(job) or choose(source, training, setting.transfer, seed, scratch=full)
+    best, stack = choices.best, choices.stack
+    parts = [choice for choice, _ in stack.parts] if best == stack else [best]
+    others = [choice for choice in choices.inner if choice.method not in {"scratch", "fine-tune", "stack"}]
+    for choice in [scratch, *others, choices.tuned] if full else [scratch, *parts]:
         fitted = partial(fit_choice, choice, source, training, setting.transfer, seed)
         predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
-    if job.size is None or best == STACK:
+    if full or best == stack:
         terms = [weight * predictions[choice.method] for choice, weight in stack.parts]
-        predictions[STACK.method] = np.sum(terms, axis=0)
-        seconds[STACK.method] = sum(seconds[choice.method] for choice, _ in stack.parts)
+        predictions[stack.method] = np.sum(terms, axis=0)
+        seconds[stack.method] = sum(seconds[choice.method] for choice, _ in stack.parts)
     predictions = {TRANSFER: predictions[best.method]} | predictions
-    if job.size is not None:
+    if not full:
         predictions = {method: predictions[method] for method in (TRANSFER, scratch.method)}
-    for name, baseline in BASELINES.items() if job.size is None else ():
+    for name, baseline in BASELINES.items() if full else ():
         predict(name, lambda baseline=baseline: source.within(baseline(training, test)))  # type: ignore[misc]
-    return Outcome(job, len(rows), held_out, predictions, inner, stack, stack if best == STACK else best, seconds)
-
-
-def _beats(errors: Vector, usual: Vector) -> bool:
-    """Tell whether errors are less than the usual ones by more than the standard error of their mean difference.
-
-    Of several methods on a few rows, the one with the least error is often not the best but the luckiest: the rule of
-    one standard error, L. Breiman et al., Classification and Regression Trees, 1984, doi:10.1201/9781315139470.
-    """
-    gain = usual - errors
-    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
-
-
-def weigh(tried: Tried, choices: Sequence[Choice], seed: int) -> tuple[Choice, Vector]:
-    """Return the stack of some choices, and its absolute errors (n,) with weights that the row had no say in."""
-    predictions = np.column_stack([tried.predictions[choice] for choice in choices])
-    folds = grouped_folds(tried.keys, INNER_FOLDS, f"stack:{seed}")
-    missed = np.empty(len(folds))
-    for fold in np.unique(folds):
-        aside = folds == fold
-        weights = fit_weights(predictions[~aside], tried.values[~aside])
-        missed[aside] = np.abs(predictions[aside] @ weights - tried.values[aside])
-    weights = fit_weights(predictions, tried.values)
-    return Choice.stack(dict(zip(choices, weights.tolist(), strict=True))), missed
-
-
-def validate(choices: Sequence[Choice], source: Fitted, training: Table, plan: Transfer, seed: int) -> Tried:
-    """Return what each choice predicts of training rows that it was not fitted on, the same rows for all.
-
-    One inner fold validates if there are many rows; of few rows all folds do in turn, until a hundred rows have spoken.
-    """
-    folds = grouped_folds(training.keys, INNER_FOLDS, f"inner:{seed}")
-    turns = min(INNER_FOLDS, math.ceil(VALIDATING * INNER_FOLDS / len(training)))
-    predictions: dict[Choice, list[Vector]] = {choice: [] for choice in choices}
-    for fold in range(turns):
-        fitting, aside = training.take(np.flatnonzero(folds != fold)), training.take(np.flatnonzero(folds == fold))
-        keep_apart(fitting, aside)
-        for choice in choices:
-            predictions[choice].append(fit_choice(choice, source, fitting, plan, seed).predict(aside))
-    judged = training.take(np.concatenate([np.flatnonzero(folds == fold) for fold in range(turns)]))
-    return Tried(judged.values, judged.keys, {choice: np.concatenate(parts) for choice, parts in predictions.items()})
+    return Outcome(job, len(rows), held_out, predictions, choices, seconds)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.evaluate.comparison import STACK, TRANSFER, Outcome
+from tasks.evaluate.choices import STACK, state_of
+from tasks.evaluate.comparison import TRANSFER, Outcome
 from tasks.evaluate.metrics import Curve, errors, paired_difference, size_for_error, size_intervals
 from tasks.featurize import Table
 from tasks.learn import Choice
@@ -56,7 +57,7 @@ def summarise(outcomes: Sequence[Outcome], target: Table, in_source: Mask, seed:
         "differences": {DIFFERENCE: _difference(table, seed)},
         "not in source": _not_in_source(table, seed),
         "learning_curve": _curve(by_size, outcomes, seed),
-        "best": {**_about(best_choice(full)), "inner_mae": {_label(c): e for c, e in _inner(full).items()}},
+        "best": {**state_of(best_choice(full)), "inner_mae": {_label(c): e for c, e in _inner(full).items()}},
     }
 
 
@@ -88,19 +89,13 @@ def _mean_stack(outcomes: Sequence[Outcome]) -> Choice:
     tuned = min((choice for choice in inner if choice.method == "fine-tune"), key=lambda choice: inner[choice])
     weights: dict[Choice, float] = defaultdict(float)
     for outcome in outcomes:
-        for choice, weight in outcome.stack.parts:
+        for choice, weight in outcome.choices.stack.parts:
             weights[tuned if choice.method == "fine-tune" else choice] += weight / len(outcomes)
     return Choice.stack(weights)
 
 
 def _inner(outcomes: Sequence[Outcome]) -> dict[Choice, float]:
-    return {choice: float(np.mean([o.inner[choice] for o in outcomes])) for choice in outcomes[0].inner}
-
-
-def _about(choice: Choice) -> dict[str, Any]:
-    """Return a choice for a JSON file."""
-    parts = [{"method": part.method, "frozen": part.frozen, "weight": weight} for part, weight in choice.parts]
-    return {"method": choice.method, "frozen": choice.frozen, "parts": parts}
+    return {choice: float(np.mean([o.choices.inner[choice] for o in outcomes])) for choice in outcomes[0].choices.inner}
 
 
 def _label(choice: Choice) -> str:
@@ -147,7 +142,7 @@ def _curve(by_size: dict[float, pd.DataFrame], outcomes: Sequence[Outcome], seed
             {
                 "size": round(float(np.mean([outcome.trained_on for outcome in of_size]))),
                 **{name: {key: methods[name][key] for key in ("mae", "median", "mae_per_fold")} for name in COMPARED},
-                "chosen": [_label(outcome.chosen) for outcome in of_size],
+                "chosen": [_label(outcome.choices.best) for outcome in of_size],
                 "difference": _difference(table, seed),
                 "difference not in source": None if table["in_source"].all() else _difference(_unseen(table), seed),
             }

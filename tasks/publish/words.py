@@ -28,7 +28,16 @@ LEFT_OUT = {"clusters": "all {of} of a cluster", "elements": "all {of} with an e
 def sentences(metrics: Metrics) -> list[str]:
     """Return all there is to say: the published method, its rivals, what transfer is worth at each size and beyond."""
     curve = [worth(metrics, point) for point in metrics["learning_curve"]]
-    return [headline(metrics), rivals(metrics), *curve, unseen(metrics), *extrapolating(metrics)]
+    return [headline(metrics), rivals(metrics), *curve, unseen(metrics), *extrapolating(metrics), *kept(metrics)]
+
+
+def kept(metrics: Metrics) -> list[str]:
+    """Say on how many measurements the choices were made, if they are those of an earlier comparison."""
+    if "kept" not in metrics:
+        return []
+    rows, name = metrics["kept"]["rows"], metrics["kept"]["comparison"]
+    made = f"a comparison of {rows:,} {metrics['of']} ({name}) made them, those of each fold without its rows"
+    return [f"The choices of frozen layers and weights are older: {made}."]
 
 
 def verdict(metrics: Metrics, difference: Mapping[str, float]) -> str:

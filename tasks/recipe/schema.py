@@ -258,6 +258,12 @@ class Evaluation(Section):
         description="Elements, the most frequent ones at most, all rows with which are held out in turn, C and H of "
         "molecules never; 0 for none.",
     )
+    choices: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{16}$",
+        description="A comparison, by its fingerprint, whose choices inside each fold are kept if it was of the same "
+        "source and folds: those of a fold were made without its rows. A training that new measurements start does so.",
+    )
     seed: int = Field(
         ge=0, description="Seed of the folds, of the smaller training sets, of the clusters and of the bootstrap."
     )

@@ -1,5 +1,6 @@
 """The door of watching: what has arrived for a recipe, and the run that it leads to."""
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -12,7 +13,7 @@ from prefect.exceptions import ObjectNotFound
 
 from tasks.errors import MatliftError
 from tasks.fetch import landings
-from tasks.handles import Snapshot
+from tasks.handles import Bundle, Comparison, Snapshot
 from tasks.store import connect
 from tasks.watch import memory
 from tasks.watch.memory import Memory, landed_digest
@@ -21,7 +22,7 @@ from tasks.watch.quiet import await_quiet
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-__all__ = ["Memory", "arrived", "recall", "remember", "rows_of", "settle", "start"]
+__all__ = ["Memory", "arrived", "compared", "recall", "remember", "rows_of", "settle", "start"]
 
 CHANGED = "matlift.target.changed"
 TAG = "target changed"
@@ -47,6 +48,18 @@ def arrived(recipe: str) -> tuple[str, str]:
 def rows_of(snapshot: Snapshot) -> tuple[str, int]:
     """Return the digest of what a snapshot's rows say, and how many they are."""
     return memory.rows_of(connect(), snapshot)
+
+
+def compared(recipe: str) -> str | None:
+    """Return the fingerprint of the comparison behind a recipe's latest bundle; None if its choices cannot be kept."""
+    store = connect()
+    latest = store.pointer(f"bundles/{recipe}/latest.json")
+    if latest is None:
+        return None
+    (path,) = json.loads(store.read(Bundle(latest["bundle"], recipe), "lineage.json"))["comparison"]
+    comparison = Comparison(path.rpartition("/")[2])
+    has = store.holds(comparison) and "choices.json" in store.manifest(comparison)["files"]
+    return comparison.fingerprint if has else None
 
 
 @task(task_run_name="wait until nothing more arrives for {recipe}")

@@ -9,23 +9,13 @@ import pandas as pd
 import pytest
 
 from tasks.evaluate.baselines import BASELINES
-from tasks.evaluate.comparison import (
-    TRANSFER,
-    Job,
-    Outcome,
-    Setting,
-    Tried,
-    _beats,
-    run_job,
-    run_jobs,
-    validate,
-    weigh,
-)
+from tasks.evaluate.choices import Choices, Tried, _beats, validate, weigh
+from tasks.evaluate.comparison import TRANSFER, Job, Outcome, Setting, run_job, run_jobs
 from tasks.evaluate.files import compare
 from tasks.evaluate.folds import grouped_folds, subset
 from tasks.featurize import Table
 from tasks.featurize.scale import Scale
-from tasks.handles import Checkpoint, Features
+from tasks.handles import Checkpoint, Comparison, Features
 from tasks.learn import Choice, Fitted, fit_choice
 from tasks.recipe import Evaluation, Transfer
 from tasks.store import Store
@@ -84,8 +74,8 @@ def test_no_key_is_both_trained_on_and_held_out(setting: Setting, outcome: Outco
 def test_held_out_values_influence_no_prediction_and_no_choice(setting: Setting, outcome: Outcome) -> None:
     changed = run_job(replace(setting, target=other_values(setting.target, outcome.held_out)), FULL)
     assert all(same_bits(changed, outcome).values())
-    assert changed.inner == outcome.inner
-    assert changed.chosen == outcome.chosen
+    assert changed.choices.inner == outcome.choices.inner
+    assert changed.choices.best == outcome.choices.best
 
 
 def test_training_values_do(setting: Setting, outcome: Outcome) -> None:
@@ -101,7 +91,7 @@ def test_a_smaller_size_compares_transfer_and_scratch_on_a_part_of_the_training_
     assert smaller.trained_on == 30
     assert smaller.held_out.tolist() == outcome.held_out.tolist()
     assert set(smaller.predictions) == {"scratch", TRANSFER}
-    assert set(smaller.inner) == WITH_SOURCE
+    assert set(smaller.choices.inner) == WITH_SOURCE
 
 
 def test_a_smaller_size_uses_no_row_but_its_own(setting: Setting) -> None:
@@ -113,14 +103,14 @@ def test_a_smaller_size_uses_no_row_but_its_own(setting: Setting) -> None:
     )
     for method in ("scratch", TRANSFER):
         assert plain.predictions[method].tobytes() == changed.predictions[method].tobytes()
-    assert plain.inner == changed.inner
+    assert plain.choices.inner == changed.choices.inner
 
 
 def test_another_draw_is_another_training_set_of_the_size(setting: Setting) -> None:
     first, second = (run_job(setting, Job(1, 30, draw)) for draw in (0, 1))
     assert first.trained_on == second.trained_on == 30
     assert first.held_out.tolist() == second.held_out.tolist()
-    assert first.inner != second.inner
+    assert first.choices.inner != second.choices.inner
 
 
 @pytest.mark.usefixtures("one_core")
@@ -131,11 +121,11 @@ def test_a_size_is_drawn_as_often_as_there_are_rows_for_it(setting: Setting) -> 
 
 
 def test_transfer_is_fine_tuning_or_what_is_surely_better_and_uses_the_source(outcome: Outcome) -> None:
-    assert set(outcome.inner) == {*WITH_SOURCE, Choice("scratch")}
+    assert set(outcome.choices.inner) == {*WITH_SOURCE, Choice("scratch")}
     tuned = [choice for choice in WITH_SOURCE if choice.method == "fine-tune"]
-    chosen = replace(outcome.chosen, parts=())
-    assert outcome.inner[chosen] <= min(outcome.inner[choice] for choice in tuned)
-    np.testing.assert_array_equal(outcome.predictions[TRANSFER], outcome.predictions[outcome.chosen.method])
+    chosen = replace(outcome.choices.best, parts=())
+    assert outcome.choices.inner[chosen] <= min(outcome.choices.inner[choice] for choice in tuned)
+    np.testing.assert_array_equal(outcome.predictions[TRANSFER], outcome.predictions[outcome.choices.best.method])
 
 
 def test_what_is_predicted_for_fine_tuning_is_the_fit_of_the_choice_on_the_training_rows(
@@ -143,7 +133,7 @@ def test_what_is_predicted_for_fine_tuning_is_the_fit_of_the_choice_on_the_train
 ) -> None:
     training = setting.target.take(np.flatnonzero(setting.folds() != 1))
     tuned = [choice for choice in WITH_SOURCE if choice.method == "fine-tune"]
-    best = min(tuned, key=lambda choice: outcome.inner[choice])
+    best = min(tuned, key=lambda choice: outcome.choices.inner[choice])
     model = fit_choice(best, source, training, setting.transfer, seed=1)
     predicted = model.predict(setting.target.take(outcome.held_out))
     np.testing.assert_array_equal(predicted, outcome.predictions["fine-tune"])
@@ -200,13 +190,13 @@ def test_no_choice_is_fitted_on_the_rows_that_judge_it(source: Fitted, target: T
 def test_a_stack_is_weighted_by_training_rows_and_predicts_the_weighted_mean(
     setting: Setting, outcome: Outcome, source: Fitted
 ) -> None:
-    methods = {choice.method: weight for choice, weight in outcome.stack.parts}
+    methods = {choice.method: weight for choice, weight in outcome.choices.stack.parts}
     assert methods.keys() <= {choice.method for choice in WITH_SOURCE}
     assert sum(methods.values()) == pytest.approx(1)
     mean = sum(weight * outcome.predictions[method] for method, weight in methods.items())
     np.testing.assert_allclose(outcome.predictions["stack"], mean, rtol=1e-12)
     training = setting.target.take(np.flatnonzero(setting.folds() != 1))
-    model = fit_choice(outcome.stack, source, training, setting.transfer, seed=1)
+    model = fit_choice(outcome.choices.stack, source, training, setting.transfer, seed=1)
     held_out = setting.target.take(outcome.held_out)
     np.testing.assert_allclose(model.predict(held_out), outcome.predictions["stack"], rtol=1e-12)
 
@@ -269,9 +259,21 @@ def test_ridge_finds_what_is_linear_and_the_mean_is_the_mean(target: Table) -> N
     assert set(BASELINES["mean"](training, held_out)) == {training.values.mean()}
 
 
-def features_in(store: Store, table: Table) -> Features:
+def test_choices_that_are_kept_are_not_made_anew_and_predict_the_same_bits(setting: Setting, outcome: Outcome) -> None:
+    written = json.loads(json.dumps(outcome.choices.state()))
+    again = run_job(replace(setting, kept={FULL: Choices.from_state(written)}), FULL)
+    assert all(same_bits(again, outcome).values())
+    assert again.choices == outcome.choices
+    other = replace(outcome.choices, best=Choice("direct"))
+    forced = run_job(replace(setting, kept={FULL: other}), FULL)
+    np.testing.assert_array_equal(forced.predictions[TRANSFER], forced.predictions["direct"])
+    unlike = run_job(replace(setting, kept={Job(0, None): other}), FULL)  # of another fold
+    assert unlike.choices == outcome.choices
+
+
+def features_in(store: Store, table: Table, name: str = "made-up") -> Features:
     """Put a table into the store as a Features object."""
-    handle = Features("made-up")
+    handle = Features(name)
     names = [f"count_{column}" for column in range(table.features.shape[1])]
     scale = Scale(tuple(names), (), np.zeros(len(names)), np.ones(len(names)))
     about = pd.DataFrame({"record": table.records, "key": table.keys, "value": table.values, "foreign": ""})
@@ -301,6 +303,7 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
 
     assert set(files) == {
         "metrics.json",
+        "choices.json",
         "predictions.parquet",
         "seconds_per_fit.json",
         "intervals.json",
@@ -334,3 +337,35 @@ def test_a_comparison_holds_metrics_and_every_row_as_it_was_predicted_while_held
     outcome = run_job(setting, FULL)
     for method in METHODS:
         assert table[method].to_numpy()[outcome.held_out].tobytes() == outcome.predictions[method].tobytes()
+
+
+@pytest.mark.usefixtures("one_core")
+def test_a_comparison_keeps_the_choices_of_an_earlier_one_on_fewer_rows_if_it_was_of_the_same(
+    store: Store,
+    checkpoint: dict[str, bytes],
+    target: Table,
+    make_setting: Callable[..., Setting],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    setting = make_setting(target, sizes=())
+    of = Checkpoint("made-up")
+    store.write(of, {**checkpoint, "keys.parquet": to_parquet(pd.DataFrame({"key": ["ANOTHER"]}), {})}, 0)
+    fewer, more = (features_in(store, target.take(np.arange(rows)), f"{rows}") for rows in (100, 120))
+    first = compare(store, of, fewer, setting.transfer, setting.evaluation)
+    earlier, choices = Comparison("0" * 16), json.loads(first["choices.json"])
+    assert (choices["rows"], [job["fold"] for job in choices["jobs"]]) == (100, [0, 1, 2])
+    store.write(earlier, first, 0)
+    keeping = setting.evaluation.model_copy(update={"choices": earlier.fingerprint})
+
+    kept = compare(store, of, more, setting.transfer, keeping)
+    assert json.loads(kept["choices.json"]) == choices
+    metrics = json.loads(kept["metrics.json"])
+    assert metrics["kept"] == {"comparison": earlier.fingerprint, "rows": 100}
+    assert metrics["best"] == json.loads(first["metrics.json"])["best"]
+    assert metrics["rows"]["all"] == 120
+
+    other = setting.transfer.model_copy(update={"seed": 1})
+    anew = compare(store, of, fewer, other, keeping)
+    assert "the choices of comparisons/0000000000000000 are of another source, plan or folds" in caplog.text
+    assert json.loads(anew["choices.json"])["jobs"] != choices["jobs"]
+    assert "kept" not in json.loads(anew["metrics.json"])

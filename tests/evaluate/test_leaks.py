@@ -9,8 +9,9 @@ import pytest
 
 from tasks.curate import compositions, molecules
 from tasks.errors import MatliftError
-from tasks.evaluate import comparison
-from tasks.evaluate.comparison import Job, Setting, run_job, validate
+from tasks.evaluate import choices, comparison
+from tasks.evaluate.choices import validate
+from tasks.evaluate.comparison import Job, Setting, run_job
 from tasks.evaluate.files import are_in_source
 from tasks.evaluate.folds import grouped_folds, keep_apart
 from tasks.evaluate.metrics import errors
@@ -77,7 +78,7 @@ def test_a_choice_made_on_copies_of_training_rows_is_refused(
     checkpoint: dict[str, bytes], make_setting: Callable[..., Setting], target: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Fitted.from_files(checkpoint["weights.safetensors"], checkpoint["model.json"])
-    monkeypatch.setattr(comparison, "grouped_folds", by_lot)
+    monkeypatch.setattr(choices, "grouped_folds", by_lot)
     with pytest.raises(MatliftError, match="would leak"):
         validate([Choice("direct")], source, target, make_setting(target).transfer, seed=0)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tasks.evaluate.choices import Choices
 from tasks.evaluate.comparison import Job, Outcome
 from tasks.evaluate.metrics import errors
 from tasks.evaluate.summary import DIFFERENCE, best_choice, predictions_table, summarise
@@ -49,7 +50,8 @@ def outcome(target: Table, fold: int, size: int | None, misses: dict[str, tuple[
     inner = {choice: mae + fold for choice, mae in INNER.items()}
     stack = Choice.stack({Choice("fine-tune", 2 * (fold % 2)): 0.25 * fold, Choice("direct"): 1 - 0.25 * fold})
     seconds = dict.fromkeys(misses, 1.0)
-    return Outcome(Job(fold, size), trained_on, held_out, predictions, inner, stack, Choice("fine-tune", 2), seconds)
+    choices = Choices(inner, stack, Choice("fine-tune", 2))
+    return Outcome(Job(fold, size), trained_on, held_out, predictions, choices, seconds)
 
 
 @pytest.fixture

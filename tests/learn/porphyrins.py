@@ -73,7 +73,7 @@ def errors(rows: pd.DataFrame, metal: str, found: list[Outcome]) -> str:
         missed = np.concatenate([outcome.predictions[method] - values[outcome.held_out] for outcome in found])
         said.append(f"{method} RMSE {np.sqrt(np.mean(missed**2)):.4f}, MAE {np.mean(np.abs(missed)):.4f}")
     held_out = sum(len(outcome.held_out) for outcome in found)
-    chosen = ", ".join(sorted({outcome.chosen.method for outcome in found}))
+    chosen = ", ".join(sorted({outcome.choices.best.method for outcome in found}))
     return f"{'; '.join(said)} eV on {held_out:,} dyes ({chosen})"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.evaluate.choices import Choices
 from tasks.evaluate.comparison import Job, Outcome
 from tasks.evaluate.summary import predictions_table, summarise
 from tasks.featurize import Table
@@ -67,9 +68,11 @@ def _make_comparison(scales: dict[int | None, tuple[float, float]] = SCALES) -> 
                     size or ROWS - len(held_out),
                     held_out,
                     {name: predict(scale, held_out) for name, scale in errors.items()},
-                    {Choice("fine-tune", 2): tuned, Choice("scratch"): scratch},
-                    Choice.stack({Choice("fine-tune", 2): 0.7, Choice("direct"): 0.3}),
-                    Choice("fine-tune", 2),
+                    Choices(
+                        {Choice("fine-tune", 2): tuned, Choice("scratch"): scratch},
+                        Choice.stack({Choice("fine-tune", 2): 0.7, Choice("direct"): 0.3}),
+                        Choice("fine-tune", 2),
+                    ),
                     dict.fromkeys(errors, 1.0),
                 )
             )

@@ -126,6 +126,12 @@ def test_a_loss_on_unseen_molecules_is_told(compared: Any, make_comparison: Call
     assert "transfer loses" in unseen(make_comparison({50: (60, 50), None: (50, 30)}).metrics)
 
 
+def test_choices_of_an_earlier_comparison_are_told(compared: Any) -> None:
+    assert not any("older" in said for said in sentences(compared.metrics))
+    kept = sentences({**compared.metrics, "kept": {"comparison": "0" * 16, "rows": 1965}})
+    assert kept[-1].startswith("The choices of frozen layers and weights are older: a comparison of 1,965 molecules")
+
+
 def test_all_sentences_are_sentences(compared: Any) -> None:
     said = sentences(compared.metrics)
     assert len(said) == 3 + len(compared.metrics["learning_curve"])
