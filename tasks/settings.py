@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         description="Seconds between two looks at a recipe's inbox and databases; each takes a core some seconds.",
     )
     watch_quiet: float = Field(
-        default=10, ge=0, description="Seconds for which nothing new must have come before a training starts."
+        default=5, ge=0, description="Seconds for which nothing new must have come before a training starts."
     )
     keep: PositiveInt = Field(default=5, description="Newest bundles of a recipe that `matlift prune` keeps.")
     notify: SecretStr | None = Field(

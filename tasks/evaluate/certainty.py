@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.evaluate.comparison import Setting
+from tasks.evaluate.comparison import Files, Setting, fit_all
 from tasks.evaluate.intervals import LEVEL, LEVELS, Intervals, Judged, cross_conformal, quality
-from tasks.learn import Choice, Domain, fit_choice, represent
+from tasks.learn import Choice, Domain, represent
 
 REACH = 40  # neighbours looked up of each row: enough are left without those of its fold and of the one held out
 
@@ -27,11 +27,16 @@ class Certainty:
 
     columns: pd.DataFrame
     metrics: dict[str, Any]
-    files: dict[str, bytes]
+    files: Files
 
 
 def certainty(
-    setting: Setting, predictions: pd.DataFrame, method: str, contents: Sequence[frozenset[str]], seen: Collection[str]
+    setting: Setting,
+    predictions: pd.DataFrame,
+    method: str,
+    scratch: Files,
+    contents: Sequence[frozenset[str]],
+    seen: Collection[str],
 ) -> Certainty:
     """Judge the held-out predictions of a method, and fit on all of them what tells the certainty of new ones.
 
@@ -39,6 +44,7 @@ def certainty(
         setting: of the comparison.
         predictions: of each row of the target while it was held out.
         method: the one judged.
+        scratch: the files of the model from scratch, fitted on all rows: the rival of every method but itself.
         contents: of each row the elements, and the atom types that the source lacks.
         seen: the elements of the source.
     """
@@ -59,7 +65,7 @@ def certainty(
         "distance": judged.distance,
         "unseen": _unseen(contents, folds, seen),
     }
-    fitted = fit_choice(rival, source, target, setting.transfer, seed=0).files()
+    fitted = scratch if rival.method == "scratch" else fit_all(rival, setting)
     files = {
         "intervals.json": Intervals.fit(judged).to_json(),
         **domain.files(),

@@ -22,6 +22,7 @@ from tasks.parallel import run_chunks
 from tasks.recipe import Evaluation, Transfer
 
 Vector = npt.NDArray[np.float64]
+Files = dict[str, bytes]
 
 TRANSFER = "transfer"  # the method that is chosen in each fold, of those that use the source
 
@@ -100,24 +101,35 @@ class Outcome:
     seconds: dict[str, float]
 
 
-def run_jobs(setting: Setting) -> list[Outcome]:
-    """Run every fold at every size, the largest first, on all processors."""
+def run_jobs(setting: Setting) -> tuple[list[Outcome], Files]:
+    """Run every fold at every size, the largest first, on all processors; and fit scratch on all rows beside them.
+
+    Returns:
+        The outcomes, and the files of that model: it is the rival by which the certainty of predictions is told.
+    """
     folds = setting.folds()
     least = len(folds) - int(np.bincount(folds).max())
     sizes: list[int | None] = [None, *sorted((size for size in setting.evaluation.sizes if size < least), reverse=True)]
-    jobs = [
+    jobs: list[Job | None] = [
         Job(fold, size, draw)
         for size in sizes
         for draw in range(setting.evaluation.repeats if size is None else min(setting.evaluation.draws, least // size))
         for fold in range(setting.evaluation.folds)
     ]
-    outcomes = run_chunks(partial(_run, setting), jobs, chunk=1, label="compare")
-    return [outcome for chunk in outcomes for outcome in chunk]
+    jobs.insert(setting.evaluation.folds * setting.evaluation.repeats, None)  # it takes as long as those before it
+    done = [result for chunk in run_chunks(partial(_run, setting), jobs, chunk=1, label="compare") for result in chunk]
+    (scratch,) = (result for result in done if not isinstance(result, Outcome))
+    return [result for result in done if isinstance(result, Outcome)], scratch
 
 
-def _run(setting: Setting, jobs: Sequence[Job]) -> list[Outcome]:
+def _run(setting: Setting, jobs: Sequence[Job | None]) -> list[Outcome | Files]:
     with threadpool_limits(1):  # jobs share the processors: threads of each would wait for those of the others
-        return [run_job(setting, job) for job in jobs]
+        return [run_job(setting, job) if job else fit_all(Choice("scratch"), setting) for job in jobs]
+
+
+def fit_all(choice: Choice, setting: Setting) -> Files:
+    """Return the files of a model that is fitted on all rows of the target."""
+    return fit_choice(choice, setting.source(), setting.target, setting.transfer, seed=0).files()
 
 
 def run_job(setting: Setting, job: Job) -> Outcome:

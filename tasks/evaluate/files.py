@@ -40,7 +40,7 @@ def compare(
     of |= evaluation.model_dump(mode="json", include={"folds", "repeats", "seed"})
     before = _before(store, evaluation.choices, of)
     setting = Setting(weights, about, table, transfer, evaluation, limits, _kept(before))
-    outcomes = run_jobs(setting)
+    outcomes, scratch = run_jobs(setting)
     full = [outcome for outcome in outcomes if outcome.job.size is None]
     in_source = are_in_source(table, store.read(checkpoint, "keys.parquet"))
     rows = store.read(target, "rows.parquet")
@@ -53,7 +53,7 @@ def compare(
     predictions = predictions_table([outcome for outcome in full if not outcome.job.repeat], table, in_source)
     has = contents(table, state["elements"], from_parquet(rows)["foreign"].tolist())
     seen = np.array(state["elements"])[json.loads(store.read(checkpoint, "seen.json"))].tolist()
-    certain = certainty(setting, predictions, metrics["best"]["method"], has, seen)
+    certain = certainty(setting, predictions, metrics["best"]["method"], scratch, has, seen)
     of_value = ("value", *full[0].predictions, "low", "high", "spread")
     numbers = {"fold": "1", "in_source": "1", "distance": "1", **dict.fromkeys(of_value, unit)}
     return {

@@ -13,7 +13,7 @@ from tasks.evaluate.choices import STACK, state_of
 from tasks.evaluate.comparison import TRANSFER, Outcome
 from tasks.evaluate.metrics import Curve, errors, paired_difference, size_for_error, size_intervals
 from tasks.featurize import Table
-from tasks.learn import Choice
+from tasks.learn import Choice, worth_a_fit
 
 Mask = npt.NDArray[np.bool_]
 
@@ -91,7 +91,8 @@ def _mean_stack(outcomes: Sequence[Outcome]) -> Choice:
     for outcome in outcomes:
         for choice, weight in outcome.choices.stack.parts:
             weights[tuned if choice.method == "fine-tune" else choice] += weight / len(outcomes)
-    return Choice.stack(weights)
+    shares = worth_a_fit(np.array(list(weights.values())))
+    return Choice.stack(dict(zip(weights, shares.tolist(), strict=True)))
 
 
 def _inner(outcomes: Sequence[Outcome]) -> dict[Choice, float]:

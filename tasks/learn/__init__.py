@@ -1,7 +1,6 @@
 """The door of learning: pretraining on the source, and the final fit on the target."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from prefect import task
 
@@ -11,8 +10,8 @@ from tasks.handles import Checkpoint, Features, Model, fingerprint
 from tasks.learn.domain import Domain, Near, contents, represent
 from tasks.learn.fitted import Fitted, fit_additive
 from tasks.learn.pretraining import pretrain_network
-from tasks.learn.stacked import fit_weights
-from tasks.learn.transfer import Choice, fit_choice
+from tasks.learn.stacked import fit_weights, worth_a_fit
+from tasks.learn.transfer import Choice, Limits, fit_choice, fit_files
 from tasks.recipe import Network, Pretraining, Transfer
 from tasks.store import connect
 
@@ -20,6 +19,7 @@ __all__ = [
     "Choice",
     "Domain",
     "Fitted",
+    "Limits",
     "Near",
     "contents",
     "fit",
@@ -28,9 +28,8 @@ __all__ = [
     "fit_weights",
     "pretrain",
     "represent",
+    "worth_a_fit",
 ]
-
-Limits = tuple[float, float] | None
 
 LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy")
 
@@ -57,8 +56,7 @@ def fit(checkpoint: Checkpoint, target: Features, choice: Choice, plan: Transfer
     handle = Model(fingerprint("tasks.learn", "fit", checkpoint, target, choice, plan, limits, libraries=LIBRARIES))
 
     def make() -> dict[str, bytes]:
-        weights, about = (store.read(checkpoint, name) for name in ("weights.safetensors", "model.json"))
-        source = replace(Fitted.from_files(weights, about), limits=limits)
-        return fit_choice(choice, source, load(store, target), plan, seed=0).files()
+        pretrained = {name: store.read(checkpoint, name) for name in ("weights.safetensors", "model.json")}
+        return fit_files(choice, pretrained, load(store, target), plan, limits)
 
     return store.once(handle, make)

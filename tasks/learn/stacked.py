@@ -16,7 +16,7 @@ from tasks.learn.fitted import Fitted
 
 Vector = npt.NDArray[np.float64]
 
-LEAST = 0.01  # weights below are not worth a fit
+LEAST = 0.01
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ def fit_weights(predictions: Vector, values: Vector) -> Vector:
         b_eq=[1.0],
         method="highs",
     )
-    weights = np.where(found.x[:models] < LEAST, 0, found.x[:models])
-    shares: Vector = weights / weights.sum()
+    return worth_a_fit(found.x[:models])
+
+
+def worth_a_fit(weights: Vector) -> Vector:
+    """Return weights (k,) without those that are less than LEAST; their sum is 1."""
+    large = np.where(weights < LEAST, 0, weights)
+    shares: Vector = large / large.sum()
     return shares

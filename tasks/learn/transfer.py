@@ -3,21 +3,26 @@
 Each takes the same table of training rows and returns a fitted model, so that they can be compared on equal terms.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from sklearn.linear_model import RidgeCV
+from threadpoolctl import threadpool_limits
 
 from tasks.featurize import Table
 from tasks.learn.fitted import Fitted, Vector, fit_additive
 from tasks.learn.process import Process
 from tasks.learn.stacked import Stacked
 from tasks.learn.training import Schedule, predict, represent, train
+from tasks.parallel import run_chunks
 from tasks.recipe import Transfer, Variant
+
+Limits = tuple[float, float] | None
 
 PENALTIES = np.logspace(-3, 4, 15)
 FALL = 2.6  # of the learning rate from layer to layer: J. Howard, S. Ruder, arXiv:1801.06146
@@ -82,6 +87,35 @@ def _fit(choice: Choice, source: Fitted, training: Table, plan: Transfer, seed: 
             raise ValueError("a stack has parts")
         case variant:
             return fine_tune(source, training, plan, 0, seed, **VARIANTS[variant])
+
+
+def fit_files(
+    choice: Choice, pretrained: Mapping[str, bytes], training: Table, plan: Transfer, limits: Limits
+) -> dict[str, bytes]:
+    """Return the files of the chosen method, fitted on all processors: the parts of a stack side by side.
+
+    Args:
+        choice: the method and the number of frozen layers.
+        pretrained: the files of the pretrained model.
+        training: rows of the target.
+        plan: how to train.
+        limits: least and greatest value that there can be, if there are such.
+    """
+    parts = [part for part, _ in choice.parts] or [choice]
+    fitting = partial(_fit_parts, pretrained, training, plan, limits)
+    done = [files for chunk in run_chunks(fitting, parts, chunk=1, label="fit") for files in chunk]
+    if not choice.parts:
+        return done[0]
+    models = [Fitted.from_files(files["weights.safetensors"], files["model.json"]) for files in done]
+    return Stacked(models, [weight for _, weight in choice.parts]).files()
+
+
+def _fit_parts(
+    pretrained: Mapping[str, bytes], training: Table, plan: Transfer, limits: Limits, parts: Sequence[Choice]
+) -> list[dict[str, bytes]]:
+    source = replace(Fitted.from_files(pretrained["weights.safetensors"], pretrained["model.json"]), limits=limits)
+    with threadpool_limits(1):  # as in the comparison
+        return [_fit(part, source, training, plan, seed=0).files() for part in parts]
 
 
 def scratch(source: Fitted, training: Table, plan: Transfer, seed: int) -> Fitted:

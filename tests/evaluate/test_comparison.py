@@ -116,7 +116,7 @@ def test_another_draw_is_another_training_set_of_the_size(setting: Setting) -> N
 @pytest.mark.usefixtures("one_core")
 def test_a_size_is_drawn_as_often_as_there_are_rows_for_it(setting: Setting) -> None:
     several = setting.evaluation.model_copy(update={"sizes": (30, 60), "draws": 2})
-    jobs = [outcome.job for outcome in run_jobs(replace(setting, evaluation=several))]
+    jobs = [outcome.job for outcome in run_jobs(replace(setting, evaluation=several))[0]]
     assert [(job.size, job.draw) for job in jobs[::3]] == [(None, 0), (60, 0), (30, 0), (30, 1)]
 
 

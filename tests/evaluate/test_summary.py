@@ -152,9 +152,16 @@ def test_the_best_choice_is_made_by_the_inner_errors_of_the_full_training_set(
 
 def test_if_the_stack_is_best_its_weights_are_the_mean_of_those_of_the_folds(full: list[Outcome]) -> None:
     inner = {Choice("stack"): 0.1, Choice("fine-tune", 0): 3.0, Choice("fine-tune", 2): 1.5}
-    best = best_choice([replace(outcome, inner=inner) for outcome in full])
+    stacked = [replace(outcome, choices=replace(outcome.choices, inner=inner)) for outcome in full]
+    best = best_choice(stacked)
     assert best.method == "stack"
     assert dict(best.parts) == pytest.approx({Choice("fine-tune", 2): 0.25, Choice("direct"): 0.75})
+
+    trifling = Choice.stack({Choice("fine-tune", 2): 0.98, Choice("direct"): 0.02})  # in one fold of three
+    alone = Choice.stack({Choice("fine-tune", 2): 1.0})
+    weights = [trifling, alone, alone]
+    rarely = [replace(one, choices=replace(one.choices, stack=w)) for one, w in zip(stacked, weights, strict=True)]
+    assert dict(best_choice(rarely).parts) == {Choice("fine-tune", 2): 1.0}
 
 
 def test_repeats_count_each_row_again_with_folds_of_their_own(target: Table, full: list[Outcome]) -> None:

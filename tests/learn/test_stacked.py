@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.featurize import Table
 from tasks.learn.fitted import Fitted
 from tasks.learn.stacked import Stacked, fit_weights, model_from_files
-from tasks.learn.transfer import Choice, fit_choice
+from tasks.learn.transfer import Choice, fit_choice, fit_files
 from tasks.recipe import Transfer
 
 PARTS = {Choice("direct"): 0.25, Choice("difference"): 0.25, Choice("fine-tune", 1): 0.5}
@@ -45,6 +45,14 @@ def test_predictions_of_a_stack_after_its_files_are_bit_equal(stack: Stacked, ma
     assert isinstance(again, Stacked)
     assert again.predict(table).tobytes() == stack.predict(table).tobytes()
     assert again.files() == files
+
+
+def test_parts_that_are_fitted_side_by_side_are_the_same_bits(
+    stack: Stacked, source: Fitted, few: Table, plan: Transfer
+) -> None:
+    assert fit_files(Choice.stack(PARTS), source.files(), few, plan, None) == stack.files()
+    alone = Choice("fine-tune", 1)
+    assert fit_files(alone, source.files(), few, plan, None) == fit_choice(alone, source, few, plan, seed=0).files()
 
 
 def test_a_model_that_is_no_stack_is_read_as_what_it_is(source: Fitted, make: Callable[..., Table]) -> None:
