@@ -183,9 +183,9 @@ def test_a_training_outlives_a_network_that_is_cut_or_fails_and_goes_on_by_retry
     store = json.loads((stack.place.folder / ".matlift" / "stack.json").read_text())["endpoint"]
     with wire_to(store) as wire:
         wire.cut_at(b"PUT /matlift/bundles/tiny/")
-        run = stack.trigger({"AWS_ENDPOINT_URL": wire.address}, title="The network is cut for some seconds")
+        run = stack.trigger({"AWS_ENDPOINT_URL": wire.address}, title="The network is cut for a minute")
         assert wire.sprung.wait(PATIENCE)
-        time.sleep(8)
+        time.sleep(60)
         assert len(stack.bundles()) == before
         wire.mend()
         assert stack.until(run, "Completed", "Failed")["state_name"] == "Completed"
