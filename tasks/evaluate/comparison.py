@@ -1,13 +1,14 @@
 """The comparison: every method on the same grouped folds, at every size of the training set.
 
 A job is one fold at one size. What is chosen is chosen on part of its training rows; its held-out rows are only
-predicted.
+predicted. Those of the full size are done in two pieces, so that no processor waits long for another.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,18 @@ class Setting:
         seed = self.evaluation.seed
         return grouped_folds(self.target.keys, self.evaluation.folds, f"{seed}/{repeat}" if repeat else seed)
 
+    def split(self, job: "Job") -> tuple[Rows, Rows]:
+        """Return the rows of the target that a job trains on, and those that it holds out."""
+        folds = self.folds(job.repeat)
+        rows, held_out = np.flatnonzero(folds != job.fold), np.flatnonzero(folds == job.fold)
+        if job.size is not None:
+            rows = subset(rows, self.target.keys, job.size, f"{self.evaluation.seed}/{job.draw}")
+        return rows, held_out
+
+    def seed(self, job: "Job") -> int:
+        """Return what tells the fits of a job from those of the others."""
+        return job.fold + self.evaluation.folds * job.draw
+
     def source(self) -> Fitted:
         """Return the source's model, which predicts nothing beyond the limits; nor will what is made of it."""
         return replace(Fitted.from_files(self.weights, self.about), limits=self.limits)
@@ -80,6 +93,19 @@ class Job:
         return self.draw if self.size is None else 0
 
 
+class Predicted(NamedTuple):
+    """What some methods predicted of the held-out rows of a job, and the seconds that each took to fit and predict."""
+
+    predictions: dict[str, Vector]
+    seconds: dict[str, float]
+
+    def add(self, method: str, predicted: Callable[[], Vector]) -> None:
+        """Add what a method predicts."""
+        start = time.perf_counter()
+        self.predictions[method] = predicted()
+        self.seconds[method] = time.perf_counter() - start
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of one job.
@@ -100,6 +126,24 @@ class Outcome:
     choices: Choices
     seconds: dict[str, float]
 
+    def joined(self, others: Predicted) -> "Outcome":
+        """Return the outcome with the methods that do not use the source, scratch in the place next to transfer."""
+        first = {TRANSFER: self.predictions[TRANSFER], "scratch": others.predictions["scratch"]}
+        predictions = {**first, **self.predictions, **others.predictions}
+        return replace(self, predictions=predictions, seconds={**self.seconds, **others.seconds})
+
+
+class Piece(NamedTuple):
+    """What one process does at a time.
+
+    Attributes:
+        job: which one; None for the model from scratch on all rows.
+        source: of a job of the full size, whether this is the part that uses the source, or the other one.
+    """
+
+    job: Job | None = None
+    source: bool = True
+
 
 def run_jobs(setting: Setting) -> tuple[list[Outcome], Files]:
     """Run every fold at every size, the largest first, on all processors; and fit scratch on all rows beside them.
@@ -107,24 +151,33 @@ def run_jobs(setting: Setting) -> tuple[list[Outcome], Files]:
     Returns:
         The outcomes, and the files of that model: it is the rival by which the certainty of predictions is told.
     """
-    folds = setting.folds()
+    plan, folds = setting.evaluation, setting.folds()
     least = len(folds) - int(np.bincount(folds).max())
-    sizes: list[int | None] = [None, *sorted((size for size in setting.evaluation.sizes if size < least), reverse=True)]
-    jobs: list[Job | None] = [
+    full = [Job(fold, None, repeat) for repeat in range(plan.repeats) for fold in range(plan.folds)]
+    smaller = [
         Job(fold, size, draw)
-        for size in sizes
-        for draw in range(setting.evaluation.repeats if size is None else min(setting.evaluation.draws, least // size))
-        for fold in range(setting.evaluation.folds)
+        for size in sorted((size for size in plan.sizes if size < least), reverse=True)
+        for draw in range(min(plan.draws, least // size))
+        for fold in range(plan.folds)
     ]
-    jobs.insert(setting.evaluation.folds * setting.evaluation.repeats, None)  # it takes as long as those before it
-    done = [result for chunk in run_chunks(partial(_run, setting), jobs, chunk=1, label="compare") for result in chunk]
-    (scratch,) = (result for result in done if not isinstance(result, Outcome))
-    return [result for result in done if isinstance(result, Outcome)], scratch
+    pieces = [*map(Piece, full), *(Piece(job, source=False) for job in full), Piece(), *map(Piece, smaller)]
+    results = run_chunks(partial(_run, setting), pieces, chunk=1, label="compare")
+    done: dict[Piece, Any] = dict(zip(pieces, (result for chunk in results for result in chunk), strict=True))
+    outcomes = [done[Piece(job)].joined(done[Piece(job, source=False)]) for job in full]
+    return [*outcomes, *(done[Piece(job)] for job in smaller)], done[Piece()]
 
 
-def _run(setting: Setting, jobs: Sequence[Job | None]) -> list[Outcome | Files]:
-    with threadpool_limits(1):  # jobs share the processors: threads of each would wait for those of the others
-        return [run_job(setting, job) if job else fit_all(Choice("scratch"), setting) for job in jobs]
+def _run(setting: Setting, pieces: Sequence[Piece]) -> list[Outcome | Predicted | Files]:
+    with threadpool_limits(1):  # pieces share the processors: threads of each would wait for those of the others
+        return [_run_piece(setting, piece) for piece in pieces]
+
+
+def _run_piece(setting: Setting, piece: Piece) -> Outcome | Predicted | Files:
+    if piece.job is None:
+        return fit_all(Choice("scratch"), setting)
+    if piece.job.size is not None:
+        return run_job(setting, piece.job)
+    return _with_source(setting, piece.job) if piece.source else _without_source(setting, piece.job)
 
 
 def fit_all(choice: Choice, setting: Setting) -> Files:
@@ -133,38 +186,52 @@ def fit_all(choice: Choice, setting: Setting) -> Files:
 
 
 def run_job(setting: Setting, job: Job) -> Outcome:
-    """Fit and predict one fold at one size."""
-    folds = setting.folds(job.repeat)
-    rows, held_out = np.flatnonzero(folds != job.fold), np.flatnonzero(folds == job.fold)
-    if job.size is not None:
-        rows = subset(rows, setting.target.keys, job.size, f"{setting.evaluation.seed}/{job.draw}")
+    """Fit and predict one fold at one size: all methods at the full size, transfer and scratch at a smaller one."""
+    outcome = _with_source(setting, job)
+    if job.size is None:
+        return outcome.joined(_without_source(setting, job))
+    found = {TRANSFER: outcome.predictions[TRANSFER], **_scratch(setting, job).predictions}
+    return replace(outcome, predictions=found)
+
+
+def _with_source(setting: Setting, job: Job) -> Outcome:
+    """Make the choices, and fit and predict by the methods that use the source; at a smaller size by the best alone."""
+    rows, held_out = setting.split(job)
     training, test = setting.target.take(rows), setting.target.take(held_out)
     keep_apart(training, test)
-    source = setting.source()
-    seed = job.fold + setting.evaluation.folds * job.draw
-    predictions: dict[str, Vector] = {}
-    seconds: dict[str, float] = {}
-
-    def predict(method: str, predicted: Callable[[], Vector]) -> None:
-        start = time.perf_counter()
-        predictions[method] = predicted()
-        seconds[method] = time.perf_counter() - start
-
-    scratch, full = Choice("scratch"), job.size is None
-    choices = setting.kept.get(job) or choose(source, training, setting.transfer, seed, scratch=full)
+    source, full = setting.source(), job.size is None
+    choices = setting.kept.get(job) or choose(source, training, setting.transfer, setting.seed(job), scratch=full)
     best, stack = choices.best, choices.stack
-    parts = [choice for choice, _ in stack.parts] if best == stack else [best]
     others = [choice for choice in choices.inner if choice.method not in {"scratch", "fine-tune", "stack"}]
-    for choice in [scratch, *others, choices.tuned] if full else [scratch, *parts]:
-        fitted = partial(fit_choice, choice, source, training, setting.transfer, seed)
-        predict(choice.method, lambda fitted=fitted: fitted().predict(test))  # type: ignore[misc]
+    parts = [choice for choice, _ in stack.parts] if best == stack else [best]
+    found = Predicted({}, {})
+    for choice in [*others, choices.tuned] if full else parts:
+        found.add(choice.method, _fitting(setting, job, choice, training, test))
     if full or best == stack:
-        terms = [weight * predictions[choice.method] for choice, weight in stack.parts]
-        predictions[stack.method] = np.sum(terms, axis=0)
-        seconds[stack.method] = sum(seconds[choice.method] for choice, _ in stack.parts)
-    predictions = {TRANSFER: predictions[best.method]} | predictions
-    if not full:
-        predictions = {method: predictions[method] for method in (TRANSFER, scratch.method)}
-    for name, baseline in BASELINES.items() if full else ():
-        predict(name, lambda baseline=baseline: source.within(baseline(training, test)))  # type: ignore[misc]
-    return Outcome(job, len(rows), held_out, predictions, choices, seconds)
+        terms = [weight * found.predictions[choice.method] for choice, weight in stack.parts]
+        found.predictions[stack.method] = np.sum(terms, axis=0)
+        found.seconds[stack.method] = sum(found.seconds[choice.method] for choice, _ in stack.parts)
+    predictions = {TRANSFER: found.predictions[best.method], **found.predictions}
+    return Outcome(job, len(rows), held_out, predictions, choices, found.seconds)
+
+
+def _scratch(setting: Setting, job: Job) -> Predicted:
+    """Fit and predict from scratch."""
+    training, test = (setting.target.take(rows) for rows in setting.split(job))
+    found = Predicted({}, {})
+    found.add("scratch", _fitting(setting, job, Choice("scratch"), training, test))
+    return found
+
+
+def _without_source(setting: Setting, job: Job) -> Predicted:
+    """Fit and predict by the methods that do not use the source: scratch, and the plain ones."""
+    training, test = (setting.target.take(rows) for rows in setting.split(job))
+    source, found = setting.source(), _scratch(setting, job)
+    for name, baseline in BASELINES.items():
+        found.add(name, lambda baseline=baseline: source.within(baseline(training, test)))  # type: ignore[misc]
+    return found
+
+
+def _fitting(setting: Setting, job: Job, choice: Choice, training: Table, test: Table) -> Callable[[], Vector]:
+    """Return what fits a method and predicts."""
+    return lambda: fit_choice(choice, setting.source(), training, setting.transfer, setting.seed(job)).predict(test)
