@@ -21,6 +21,7 @@ class Stack:
     Attributes:
         api: address of the API of Prefect's server.
         dashboard: address of its dashboard.
+        page: address of the store's page.
         store: URL of the store, `s3://bucket/prefix`.
         endpoint: address of the store's server, or AWS.
         credentials: the file with key and secret of the embedded store; None if they are the user's own.
@@ -30,6 +31,7 @@ class Stack:
 
     api: str
     dashboard: str
+    page: str
     store: str
     endpoint: str
     credentials: str | None

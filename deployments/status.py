@@ -35,6 +35,7 @@ def _parts(server: "SyncPrefectClient") -> Table:
     table.add_row("server", f"up, Prefect {server.api_version()}", stack.dashboard if stack else address())
     if stack:
         table.add_row("store", "up", f"{stack.store} at {stack.endpoint}")
+        table.add_row("page", "up", stack.page)
     for worker in server.read_workers_for_work_pool(POOL):
         heard = f", heard of {_ago(worker.last_heartbeat_time)}" if worker.last_heartbeat_time else ""
         table.add_row("worker", f"{worker.status.value.lower() if worker.status else 'unknown'}{heard}", worker.name)

@@ -58,19 +58,20 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
     console = Console(highlight=False)
     home = folder.resolve() / "prefect"
     home.mkdir(mode=0o700, exist_ok=True)
-    stack = _stack(port)
-    _set_prefect(home, stack.api)
+    _set_prefect(home, f"http://127.0.0.1:{port}/api")
     server, worker = _programs(home, port)
     worker.stop()  # of a stack that was killed
     server.stop()
     _require_free(port)
     try:
-        console.print(f"{'store':<20}  {stack.store} at {stack.endpoint}", soft_wrap=True)
+        console.print(f"{'store':<20}  {settings().store} at {endpoint()}", soft_wrap=True)
         _start(console, server, worker, recipes)
-        announce(stack, folder)
-        console.print(f"Up after {time.monotonic() - start:.0f} s, until Ctrl-C: {stack.dashboard}", style="bold")
-        console.print("From another terminal here: matlift status, matlift land FILE --recipe RECIPE")
-        _tend(console, server, worker)
+        with _page(console, port + 1) as page:
+            stack = _stack(port, page)
+            announce(stack, folder)
+            console.print(f"Up after {time.monotonic() - start:.0f} s, until Ctrl-C: {stack.dashboard}", style="bold")
+            console.print("From another terminal here: matlift status, matlift land FILE --recipe RECIPE")
+            _tend(console, server, worker)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # impatience must not leave half of it running
             signal.signal(number, signal.SIG_IGN)
@@ -81,12 +82,13 @@ def keep_up(folder: Path, recipes: Sequence[str], port: int) -> None:
             server.stop()
 
 
-def _stack(port: int) -> Stack:
+def _stack(port: int, page: str) -> Stack:
     """Return what other commands must know."""
     where = settings()
     return Stack(
         api=f"http://127.0.0.1:{port}/api",
         dashboard=f"http://127.0.0.1:{port}",
+        page=page,
         store=str(where.store),
         endpoint=endpoint(),
         credentials=str(where.store_folder / "store.json") if where.store_folder else None,
@@ -156,6 +158,23 @@ def _start(console: Console, server: Child, worker: Child, recipes: Sequence[str
     with _step(console, "worker") as said:
         _wait(worker, worker_is_online)
         said.append(f"{socket.gethostname()}, its log {worker.log}")
+
+
+@contextmanager
+def _page(console: Console, port: int) -> Iterator[str]:
+    """Serve the store's page inside the `with` block; a store that has none yet gets one."""
+    from deployments.page import page_of  # noqa: PLC0415 -- Prefect is loaded by now
+    from tasks.site import rebuild  # noqa: PLC0415
+    from tasks.store import connect  # noqa: PLC0415
+
+    with page_of(connect(), port) as address:
+        with _step(console, "page") as said:
+            said.append(f"{address}, what has been published")
+            try:
+                rebuild(connect())
+            except MatliftError as error:  # it must not keep the stack from working
+                said.append(f"the page is not new: {error}")
+        yield address
 
 
 @contextmanager

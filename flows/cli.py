@@ -249,6 +249,7 @@ def _promote(options: argparse.Namespace) -> None:
 
     with _store(options.store):
         promote(connect(), options.recipe, options.bundle)
+        _update_page()
 
 
 def _rollback(options: argparse.Namespace) -> None:
@@ -259,21 +260,36 @@ def _rollback(options: argparse.Namespace) -> None:
 
     with _store(options.store):
         go_back(connect(), options.recipe)
+        _update_page()
 
 
 def _prune(options: argparse.Namespace) -> None:
     """Delete what no kept bundle was made from, and say how much that was."""
+    prepare()
     from tasks.retention import prune  # noqa: PLC0415
     from tasks.store import connect  # noqa: PLC0415
 
     with _store(options.store):
         pruned = prune(connect(), options.keep or settings().keep, dry_run=options.dry_run)
+        if not options.dry_run:
+            _update_page()  # it leads to nothing that is gone
     for kind in dict.fromkeys(folder.kind for folder in pruned.freed):
         sizes = [folder.size for folder in pruned.freed if folder.kind == kind]
         print(f"{kind:<12}{len(sizes):>8,}{sum(sizes) / 1e6:>12,.1f} MB")  # noqa: T201
     freed = sum(folder.size for folder in pruned.freed) / 1e6
     done = "would be freed" if options.dry_run else "freed"
     print(f"{freed:,.1f} MB {done}; {len(pruned.kept)} bundles stay, with what they were made from")  # noqa: T201
+
+
+def _update_page() -> None:
+    """Write the store's page anew; what keeps it from that is said, for what the command is for has been done."""
+    from tasks.site import rebuild  # noqa: PLC0415 -- after `prepare`
+    from tasks.store import connect  # noqa: PLC0415
+
+    try:
+        rebuild(connect())
+    except MatliftError as error:
+        print(f"matlift: the store's page is not new: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _serve(_: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from tasks.promote import promote
 from tasks.publish import publish
 from tasks.recipe import load_recipe
 from tasks.settings import settings as environment
+from tasks.site import update_page
 
 
 @flow(name="retrain", flow_run_name=run_name, timeout_seconds=environment().time_limit)
@@ -44,4 +45,5 @@ def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     lineage = Lineage(*data, checkpoint, auxiliary, (*raws, *snapshots))
     bundle = publish(model, comparison, plan, lineage)
     promote(bundle, plan.gate)
+    update_page()
     return bundle

@@ -32,6 +32,13 @@ CLIENT = {  # botocore's settings
     "retries": {"mode": "standard", "total_max_attempts": 3},
     "s3": {"addressing_style": "path"},
 }
+SHOWN = {  # media types by the ends of names; Markdown and YAML as plain text, else browsers offer to save them
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "md": "text/plain; charset=utf-8",
+    "png": "image/png",
+    "yaml": "text/plain; charset=utf-8",
+}
 BATCH = 1000  # keys that S3 deletes at once
 PAUSE = 1.0  # seconds between two tries of a server that does not answer
 
@@ -166,7 +173,7 @@ class Prefix:
         """Return the ETag of what is at a path, or None if there is nothing."""
         with self._explained():
             try:
-                tag: str = self._fs.info(self.key(path))["ETag"]
+                tag: str | None = self._fs.info(self.key(path)).get("ETag")  # a folder has none
             except FileNotFoundError:
                 return None
             return tag
@@ -224,7 +231,7 @@ class Prefix:
         """Write if a condition holds; return whether it did."""
         with self._explained():
             try:
-                self._fs.pipe_file(self.key(path), data, **condition)
+                self._fs.pipe_file(self.key(path), data, ContentType=content_type(path), **condition)
             except FileExistsError:
                 return False
             except OSError as error:
@@ -238,7 +245,7 @@ class Prefix:
     def replace(self, path: str, data: bytes) -> None:
         """Write to a path, whatever is there."""
         with self._explained():
-            self._fs.pipe_file(self.key(path), data)
+            self._fs.pipe_file(self.key(path), data, ContentType=content_type(path))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -276,6 +283,11 @@ class Prefix:
             f"the bucket of the store {self.url} does not exist at {endpoint()} and could not be created: "
             "create it, or name another one in MATLIFT_STORE"
         )
+
+
+def content_type(path: str) -> str:
+    """Return the media type of a file by its name, so that a browser shows what it can; all our texts are UTF-8."""
+    return SHOWN.get(path.rpartition(".")[2], "application/octet-stream")
 
 
 def endpoint() -> str:

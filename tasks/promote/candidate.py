@@ -80,19 +80,30 @@ class Candidate:
 
     def facts(self) -> dict[str, Any]:
         """Return what is to be told of it, as JSON has it; errors are in the unit of the property."""
-        unseen, intervals = self.metrics["not in source"], self.metrics.get("intervals") or {}
-        return {
-            "bundle": self.bundle.fingerprint,
-            "path": self.bundle.path,
-            "made": self.made,
-            "method": self.method,
-            "unit": self.metrics["unit"],
-            "of": self.metrics["of"],
-            "mae": self.metrics["methods"][self.method]["mae"],
-            "mae not in source": unseen["methods"][self.method]["mae"] if unseen else None,
-            "scratch": self.metrics["methods"]["scratch"]["mae"],
-            "coverage": intervals.get("coverage"),
-            "level": intervals.get("level"),
-            "measured": self.metrics["rows"]["all"],
-            "computed": self.computed,
-        }
+        return {**facts(self.bundle, self.made, self.metrics), "computed": self.computed}
+
+
+def facts(bundle: Bundle, made: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a bundle's metrics say in short; errors are in the unit of the property.
+
+    Args:
+        bundle: which one.
+        made: when, in ISO format.
+        metrics: of its comparison.
+    """
+    method: str = metrics["best"]["method"]
+    unseen, intervals = metrics["not in source"], metrics.get("intervals") or {}
+    return {
+        "bundle": bundle.fingerprint,
+        "path": bundle.path,
+        "made": made,
+        "method": method,
+        "unit": metrics["unit"],
+        "of": metrics["of"],
+        "mae": metrics["methods"][method]["mae"],
+        "mae not in source": unseen["methods"][method]["mae"] if unseen else None,
+        "scratch": metrics["methods"]["scratch"]["mae"],
+        "coverage": intervals.get("coverage"),
+        "level": intervals.get("level"),
+        "measured": metrics["rows"]["all"],
+    }

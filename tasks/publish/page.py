@@ -138,8 +138,8 @@ def table(rows: Sequence[Mapping[str, str]], marked: str | None = None, ids: Seq
     return element("div", content, class_="wide")
 
 
-def whole(title: str, *sections: str) -> str:
-    """Return the page."""
+def whole(title: str, *sections: str, style: str = "") -> str:
+    """Return the page, in which a style of its own comes after that of all."""
     head = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -148,7 +148,7 @@ def whole(title: str, *sections: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
 <style>
-{STYLE}
+{STYLE}{style}
 </style>
 </head>
 <body>

@@ -205,7 +205,15 @@ def test_the_dashboard_shows_the_run_its_tasks_and_its_results(repeated: tuple[O
     assert Path(run["name"]).stem == "recipe"
     assert run["state"]["name"] == "Completed"
     assert sorted(task["name"].rpartition(" ")[0] for task in tasks) == sorted(
-        [*["fetch", "curate", "featurize"] * 2, "pretrain on", "compare methods on", "fit", "publish", "promote"]
+        [
+            *["fetch", "curate", "featurize"] * 2,
+            "pretrain on",
+            "compare methods on",
+            "fit",
+            "publish",
+            "promote",
+            "update",
+        ]
     )
     assert {"fetch table", "publish tiny"} < {task["name"] for task in tasks}
     kind = {artifact["key"]: artifact["type"] for artifact in artifacts}

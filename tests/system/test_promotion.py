@@ -6,12 +6,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 import tiny
 import yaml
 
 from flows.cli import main
 from tasks.promote.champion import current, latest
+from tasks.site import PAGE
 from tasks.store import Store
 
 # As long as it takes to learn something from a hundred rows.
@@ -55,14 +57,24 @@ def shuffled(table: str) -> str:
     return "\n".join([head, *map(",".join, zip(formulas, Random(0).sample(values, len(values)), strict=True)), ""])
 
 
-def test_a_model_of_shuffled_labels_is_published_and_not_promoted(store: Store, tmp_path: Path) -> None:
+def test_a_model_of_shuffled_labels_is_published_and_not_promoted(
+    store: Store, tmp_path: Path, prefect_server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     true = tiny.measured()
     assert main(["run", write(tmp_path / "true", true), "--store", store.url]) == 0
     first = latest(store, "tiny")
     champion = current(store, "tiny")
     assert champion["bundle"] == first.fingerprint
 
+    assert b"Formation energies of binary compounds, made up" in (store.files.get(PAGE) or b"")
+    store.files.remove([PAGE])
+    store.files.replace(f"{PAGE}/x", b"a folder is where the page should be, which is no reason to lose a training")
+    capsys.readouterr()
     assert main(["run", write(tmp_path / "shuffled", shuffled(true)), "--store", store.url]) == 0
+    assert "the page is not new: " in capsys.readouterr().out
+    asked = {"task_runs": {"name": {"any_": ["update page"]}}}
+    pages = httpx.post(f"{prefect_server}/task_runs/filter", json=asked).raise_for_status().json()
+    assert [run["state_name"] for run in pages].count("Failed") == 1
     second = latest(store, "tiny")
     assert second != first
     assert current(store, "tiny") == champion

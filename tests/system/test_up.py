@@ -35,7 +35,7 @@ def stack(here: Place) -> Iterator[Standing]:
 
 def test_one_command_brings_up_server_store_pool_deployments_automations_and_worker(stack: Standing) -> None:
     said = stack.run.said()
-    for part in ("store", "server", "work pool", "deployments", "automations", "worker"):
+    for part in ("store", "server", "work pool", "deployments", "automations", "worker", "page"):
         assert part in said
     assert stack.api.removesuffix("/api") in said
     retrain, watch = (stack.deployment(f"{flow}/tiny") for flow in ("retrain", "watch"))
@@ -94,7 +94,7 @@ def test_the_dashboard_shows_a_run_with_its_artifacts_and_the_deployments(stack:
     (run,) = stack.ask("POST", "flow_runs/filter", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}})
     with stack.dashboard() as page:
         page.open(f"{stack.api.removesuffix('/api')}/v2/runs/flow-run/{run['id']}?tab=Artifacts")
-        said = page.until("Completed", "11 Task runs", "metrics-tiny", "report-tiny", "pretrain: 2 of 2")
+        said = page.until("Completed", "12 Task runs", "metrics-tiny", "report-tiny", "pretrain: 2 of 2")
         assert re.search(r"report-tiny .{9,60} Created The .* errs by [0-9.]+ eV/atom on average on 105 held-out", said)
         reports = stack.ask("POST", "artifacts/filter", artifacts={"key": {"any_": ["report-tiny"]}})
         page.open(f"{stack.api.removesuffix('/api')}/v2/artifacts/artifact/{reports[0]['id']}")
@@ -102,6 +102,8 @@ def test_the_dashboard_shows_a_run_with_its_artifacts_and_the_deployments(stack:
         assert page.value("[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth).length") == 2
         page.open(f"{stack.api.removesuffix('/api')}/v2/deployments")
         page.until("2 Deployments", "retrain", "watch")
+        page.open(json.loads((stack.place.folder / ".matlift" / "stack.json").read_text())["page"])
+        page.until("Published models", "1 recipe, 1 bundle", "Formation energies of binary compounds, made up")
 
 
 def test_deployments_are_put_on_a_server_by_one_command_and_its_address(here: Place, stack: Standing) -> None:

@@ -75,9 +75,13 @@ class Page:
             time.sleep(0.2)
         return text
 
+    def size(self, width: int, height: int) -> None:
+        """Be so large, in pixels."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
     def picture(self, path: Path, width: int, height: int) -> None:
         """Write a PNG of the page's upper left part, in pixels."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.size(width, height)
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         shot = self.call("Page.captureScreenshot", format="png", clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))

@@ -10,6 +10,7 @@ import yaml
 from safetensors.numpy import save
 
 from tasks.handles import Bundle, Checkpoint
+from tasks.manifest import MANIFEST, dump, sealed
 from tasks.promote.candidate import Candidate
 from tasks.store import Store
 from tasks.tables import to_parquet
@@ -93,9 +94,11 @@ def candidate(
 
 
 def put(store: Store, one: Candidate) -> Bundle:
-    """Publish it as its recipe's latest."""
+    """Publish it as its recipe's latest, at the time at which it was made."""
     history = {"training_rows": one.computed - 100, "validation_rows": 100, "auxiliary_rows": []}
     store.once(CHECKPOINT, lambda: {"history.json": json.dumps(history).encode()})
     store.write(one.bundle, one.files, 1)
+    manifest = {name: said for name, said in store.manifest(one.bundle).items() if name != "sha256"}
+    store.files.replace(f"{one.bundle.path}/{MANIFEST}", dump(sealed({**manifest, "made": one.made})))
     store.point(f"bundles/{RECIPE}/latest.json", {"bundle": one.bundle.fingerprint, "path": one.bundle.path})
     return one.bundle
