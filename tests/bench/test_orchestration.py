@@ -17,14 +17,17 @@ SHARE, SECONDS = 0.10, 15.0  # that it may cost
 
 # The page of the flow, with the functions of the tasks in the place of the tasks.
 DIRECTLY = """
-import sys
+import os, sys
 from pathlib import Path
 from flows import retrain as page
 from tasks.seaweed import embedded
-for name in ("curate", "evaluate", "featurize", "fetch", "fit", "pretrain", "publish"):
-    setattr(page, name, getattr(page, name).fn)
+from tasks.site import rebuild
+from tasks.store import connect
+for name, stage in list(vars(page).items()):
+    if hasattr(stage, "fn") and stage is not page.retrain:
+        setattr(page, name, stage.fn)
+page.update_page = lambda: rebuild(connect())
 with embedded(Path(".matlift")) as url:
-    import os
     os.environ["MATLIFT_STORE"] = url
     print(page.retrain.fn(sys.argv[1]))
 """
