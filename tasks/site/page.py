@@ -33,6 +33,7 @@ STYLE = f"""
 .recipes strong {{ color: var(--link); font-size: 1rem; line-height: 1.35; margin-bottom: auto; }}
 .recipes b, .numbers b {{ color: var(--ink); font-size: 1.45rem; font-weight: 600; }}
 .recipes b {{ margin-top: .5rem; }}
+.recipes time {{ white-space: nowrap; }}
 .numbers b {{ font-size: 1.3rem; }}
 .recipes b small, .numbers b small {{ font-size: .85rem; font-weight: 400; }}
 .bundles {{ width: 100%; }}
@@ -91,12 +92,10 @@ def _card(record: Record) -> Html:
     if used is None or record.champion is None:
         return link(address, element("strong", record.title), element("b", "none"), "no model is in use yet")
     facts = used.facts
-    told = [
-        f"mean absolute error, {_against_scratch(used)}",
-        f"{facts['measured']:,} measurements, since {minute(record.champion['since'])[:10]}",
-    ]
-    lines = [element("span", line) for line in told]
-    return link(address, element("strong", record.title), _number(used.error, facts["unit"]), *lines)
+    day = element("time", minute(record.champion["since"])[:10])
+    learnt = element("span", f"{facts['measured']:,} measurements, since ", day)
+    compared = element("span", _against_scratch(used))
+    return link(address, element("strong", record.title), _number(used.error, facts["unit"]), compared, learnt)
 
 
 def _section(record: Record) -> Iterator[Html]:

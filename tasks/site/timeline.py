@@ -25,7 +25,7 @@ START = datetime(1970, 1, 1, tzinfo=UTC)  # from which they are counted
 
 STYLE = """
 .plot, .key { --used: #0b5c94; --other: #b04a00; }
-.plot { position: relative; height: 15rem; margin: 2.4rem 4rem 2.4rem 3.4rem; font-size: .8rem; line-height: 1;
+.plot { position: relative; height: 15rem; margin: 2.9rem 4.4rem 2.4rem 3.4rem; font-size: .8rem; line-height: 1;
   color: var(--soft); font-variant-numeric: tabular-nums; }
 .plot svg { position: absolute; width: 100%; height: 100%; overflow: visible; }
 .plot path, .key path { fill: none; stroke-linecap: round; vector-effect: non-scaling-stroke; }
@@ -42,11 +42,12 @@ STYLE = """
 .plot b { left: calc(100% + .5rem); transform: translateY(-50%); color: var(--used); font-size: .95rem; }
 .plot a { width: 22px; height: 22px; margin: -11px; border-radius: 50%; }
 .plot a:hover { border: 2px solid var(--ink); }
+.keys { max-width: none; }
 .keys span { display: inline-block; margin-right: 1.1rem; }
 .key { width: 24px; height: 12px; margin-right: .4rem; vertical-align: -1px; }
 @media (prefers-color-scheme: dark) { .plot, .key { --used: #6cb8f0; --other: #f2a65a; } }
 @media (max-width: 40rem) {
-  .plot { height: 12rem; margin-right: 3.2rem; }
+  .plot { height: 12rem; margin-right: 4rem; }
   .plot .dates span:nth-child(even) { display: none; }
 }
 """.strip()
