@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("matlift: stopped; what was finished is kept", file=sys.stderr)  # noqa: T201
         return 130
+    except BrokenPipeError:  # the reader wants no more: head, say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python flushes it at the end
+        return 1
     return 0
 
 
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     landing.add_argument("--recipe", required=True, help="a recipe's name, or a YAML file")
     landing.set_defaults(command=_land)
+    _add_prediction(commands, store)
     recipes = commands.add_parser("recipes", help="list the recipes")
     recipes.set_defaults(command=_recipes)
     listing = commands.add_parser("ls", parents=[store], help="list published bundles and their files")
@@ -104,6 +108,29 @@ def _add_champions(commands: Any, store: argparse.ArgumentParser) -> None:
         parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name")
         parser.set_defaults(command=command)
     promoting.add_argument("bundle", metavar="BUNDLE", nargs="?", help="its fingerprint; the latest if not given")
+
+
+def _add_prediction(commands: Any, store: argparse.ArgumentParser) -> None:
+    """Add the commands that use published models."""
+    model = argparse.ArgumentParser(add_help=False, parents=[store])
+    model.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a recipe's name (its champion, else its latest), or where a bundle is: a folder, or a URL fsspec knows",
+    )
+    predicting = commands.add_parser("predict", parents=[model], help="predict with a published model")
+    predicting.add_argument(
+        "items",
+        metavar="ITEM",
+        nargs="*",
+        help="SMILES or formulas, and files of them: .csv, .tsv, .txt, .smi and .sdf, these also as .gz, .parquet, "
+        ".cif, .xyz, .vasp, .db; - for the standard input, which is read if nothing is named: one on each line, or CSV",
+    )
+    predicting.add_argument("--output", metavar="FILE", type=Path, help=".csv or .parquet; without it CSV on stdout")
+    predicting.add_argument(
+        "--column", metavar="NAME", help="of tables; the one called smiles or formula, if not given"
+    )
+    predicting.set_defaults(command=_predict)
 
 
 def _add_stack(commands: Any, store: argparse.ArgumentParser) -> None:
@@ -217,6 +244,35 @@ def _recipes(_: argparse.Namespace) -> None:
     """List the recipes with their titles."""
     for name in recipe_names():
         print(f"{name:<24}{load_recipe(name).title}")  # noqa: T201
+
+
+def _predict(options: argparse.Namespace) -> None:
+    """Predict, and say on stderr how many rows there were."""
+    from tasks.predict import Inputs, load, predict_files  # noqa: PLC0415 -- it takes half a second to load
+
+    with _model(options) as location:
+        predictor = load(location)
+    inputs = Inputs(options.items or ["-"], predictor.takes, options.column)
+    count = predict_files(predictor, inputs, options.output)
+    if options.output:
+        said = (
+            f"{count.rows:,} rows in {options.output}: {count.bad:,} without a value, {count.outside:,} out of domain"
+        )
+        print(said, file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def _model(options: argparse.Namespace) -> Iterator[str]:
+    """Lend the address of a bundle; the store is up as long as it is needed, if it is."""
+    from tasks.predict import is_recipe, locate  # noqa: PLC0415
+
+    if not is_recipe(options.model):
+        yield options.model
+        return
+    from tasks.store import connect  # noqa: PLC0415
+
+    with _store(options.store):
+        yield locate(options.model, connect())
 
 
 def _list(options: argparse.Namespace) -> None:

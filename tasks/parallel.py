@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain, islice
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tasks.cluster import Submit, address, cluster
 from tasks.errors import MatliftError
@@ -18,6 +20,7 @@ from tasks.progress import report
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Shared = TypeVar("Shared")
 
 # What takes seconds to load, of all that the stages need; Prefect loads its parts when they are used.
 LIBRARIES = [
@@ -69,6 +72,41 @@ def run_chunks(
         report(label, min(start + chunk, len(items)), len(items))
 
 
+def run_parts(
+    function: Callable[[Shared, Item], Result],
+    shared: Shared,
+    parts: Iterable[Item],
+    *,
+    label: str,
+    libraries: Sequence[str],
+) -> Iterator[Result]:
+    """Call a function on parts that come one after the other, in processes of this machine if there are several.
+
+    Only a few parts and results are in memory at once.
+
+    Args:
+        function: takes what is shared and a part; at the top level of a module, because other processes import it.
+        shared: what all calls need; each process gets it once.
+        parts: what to work on, made when there is room for more.
+        label: what is being done, for the errors.
+        libraries: modules that the processes load once, all together.
+
+    Yields:
+        What the function made of each part, in order.
+
+    Raises:
+        MatliftError: a process was killed, most often for lack of memory.
+    """
+    coming = iter(parts)
+    first = list(islice(coming, 2))
+    workers = cores()
+    if len(first) < 2 or workers < 2:
+        yield from (function(shared, part) for part in chain(first, coming))
+        return
+    with _processes(workers, label, libraries, (shared,)) as submit:
+        yield from _in_order(submit, lambda: workers, partial(_call, function), chain(first, coming))
+
+
 def cores() -> int:
     """Return the number of processes that may work at once."""
     if multiprocessing.current_process().daemon:  # a Dask worker, say: it may not start processes
@@ -107,8 +145,8 @@ def _results(
 def _in_order(
     submit: Submit,
     size: Callable[[], int],
-    function: Callable[[Sequence[Item]], Result],
-    chunks: Iterable[Sequence[Item]],
+    function: Callable[[Any], Result],
+    chunks: Iterable[Any],
 ) -> Iterator[Result]:
     """Yield the results in the order of the chunks, with a few on their way for each of so many processes."""
     waiting = deque()  # type: ignore[var-annotated] # futures of Dask or of the standard library
@@ -125,20 +163,40 @@ def _in_order(
 
 
 @contextmanager
-def _processes(workers: int, label: str) -> Iterator[Submit]:
-    """Start processes on this machine; yield what submits a function with its argument."""
+def _processes(
+    workers: int, label: str, libraries: Sequence[str] = LIBRARIES, shared: tuple[Any, ...] = ()
+) -> Iterator[Submit]:
+    """Start processes on this machine, which may share something; yield what submits a function with its argument."""
     # Processes forked from this one would inherit Prefect's threads and locks, in whatever state. The server that forks
     # them has loaded the libraries once, and has none of that; nor the main module, which it would load by default.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LIBRARIES)
+    context.set_forkserver_preload([*libraries])
     try:
-        with ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
+        with ProcessPoolExecutor(workers, context, _begin, shared) as pool:
             yield pool.submit
     except BrokenProcessPool as error:
         raise MatliftError(
             f"a process of “{label}” was killed, most often for lack of memory: free some, then run again; "
             "what was finished is kept"
         ) from error
+
+
+_shared: list[Any] = []  # what this process shares with the others, in one that `run_parts` has started
+
+
+def _begin(*shared: Any) -> None:
+    """Begin as a process that works: on one core, with what is shared, and as long as the one that started it lives."""
+    _end_with_parent()
+    if shared:
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 -- others limit their threads themselves
+
+        threadpool_limits(1)
+        _shared[:] = shared
+
+
+def _call(function: Callable[[Any, Item], Result], part: Item) -> Result:
+    """Call a function with what is shared."""
+    return function(_shared[0], part)
 
 
 def _end_with_parent() -> None:

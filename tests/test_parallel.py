@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from tasks import cluster
 from tasks.errors import MatliftError
-from tasks.parallel import AHEAD, cores, run_chunks
+from tasks.parallel import AHEAD, cores, run_chunks, run_parts
 from tasks.progress import Progress, listening
 
 several = pytest.mark.skipif(cores() < 2, reason="needs two cores")
@@ -164,3 +164,36 @@ except Exception as error:
 def test_an_error_in_the_work_reaches_the_caller(chunk: int) -> None:
     with pytest.raises(MatliftError, match="no 0"):
         list(run_chunks(complaining, range(4), chunk=chunk, label="complain"))
+
+
+def times(factor: int, number: int) -> tuple[int, int]:
+    if not number:
+        raise MatliftError("no nought")
+    return factor * number, os.getpid()
+
+
+@several
+def test_parts_are_worked_on_in_order_as_they_come() -> None:
+    made: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(1, 100):
+            made.append(number)
+            yield number
+
+    with closing(run_parts(times, 3, numbers(), label="multiply", libraries=[])) as results:
+        first, where = next(results)
+        assert (first, where != os.getpid()) == (3, True)
+        assert len(made) <= AHEAD * cores() + 2
+        assert [number for number, _ in results] == [3 * number for number in range(2, 100)]
+
+
+def test_a_single_part_stays_in_this_process() -> None:
+    assert list(run_parts(times, 3, [7], label="multiply", libraries=[])) == [(21, os.getpid())]
+    assert list(run_parts(times, 3, [], label="multiply", libraries=[])) == []
+
+
+@pytest.mark.parametrize("parts", [[0], [1, 2, 0, 3]])
+def test_an_error_in_a_part_reaches_the_caller(parts: list[int]) -> None:
+    with pytest.raises(MatliftError, match="no nought"):
+        list(run_parts(times, 3, parts, label="multiply", libraries=[]))

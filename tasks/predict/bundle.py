@@ -7,6 +7,7 @@ manifest has been found whole, and every file as long and with the SHA-256 that 
 import json
 import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, NamedTuple
@@ -69,7 +70,7 @@ class _Folder:
     def __init__(self, location: str, storage: Mapping[str, Any]) -> None:
         self.shown = shown(location)
         with self.explained():
-            self._fs, self._root = fsspec.core.url_to_fs(location, **_settings(location, storage))
+            self._fs, self._root = fsspec.core.url_to_fs(location, **options_of(location), **storage)
         self._root = self._root.rstrip("/")
         self._listable = not {"http", "https"} & set(_protocols(self._fs))  # a page of links is no list of files
 
@@ -106,7 +107,7 @@ class _Folder:
             yield
         except FileNotFoundError as error:
             raise MatliftError(f"there is no published model at {self.shown}: name the folder of a bundle") from error
-        except _failures() as error:
+        except failures() as error:
             said = hidden(f"{error}".partition("\n")[0]) or type(error).__name__
             raise MatliftError(
                 f"{self.shown} cannot be read ({said}): see that it is there, and yours to read"
@@ -223,20 +224,20 @@ def shown(location: str) -> str:
     return hidden(location).partition("?")[0]
 
 
-def _settings(location: str, storage: Mapping[str, Any]) -> dict[str, Any]:
+def options_of(location: str) -> dict[str, Any]:
     """Return the options of a file system, which must not remember what was in a folder."""
     if location.startswith("s3://"):
-        return {"config_kwargs": CLIENT, "use_listings_cache": False, "skip_instance_cache": True, **storage}
-    return dict(storage)
+        return {"config_kwargs": CLIENT, "use_listings_cache": False, "skip_instance_cache": True}
+    return {}
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
     """Return what file systems raise; a client that was not loaded raises nothing."""
-    kinds: list[type[Exception]] = [OSError, ValueError, ImportError]
+    kinds: list[type[Exception]] = [OSError, ValueError, ImportError, EOFError, zlib.error]
     for module, name in (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError")):
         if module in sys.modules:
             kinds.append(getattr(sys.modules[module], name))

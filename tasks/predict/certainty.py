@@ -16,10 +16,11 @@ Vector = npt.NDArray[np.float64]
 
 NEAREST = 5  # neighbours over which a distance is averaged
 NEIGHBOURS = 10  # whose errors tell how difficult a row is
-SPARE = 6  # neighbours more that are looked for in single precision, which may take one for another
 FLOOR = 0.2  # of the mean error: smaller errors and disagreements are as good as none
 NEAR = 0.1  # the same for distances, in units of the domain
 EVEN = 0.5  # distance by which neighbours must differ to count differently
+GROUPS = 128  # into which the rows of the domain are dealt out; the least of each is looked at first
+SOME = 256  # rows whose neighbours are looked for at once: their products stay in the processor's cache
 INPUTS = ("distance", "neighbours' errors", "disagreement")
 
 
@@ -41,9 +42,10 @@ class Certainty:
     """What tells how sure predictions are.
 
     Attributes:
-        points: (w, m), the activations of the rows of the domain, in single precision.
-        squares: (m,), of their lengths.
-        rows: (m, w), the same rows in double precision.
+        rows: (m, w), the activations of the rows of the domain.
+        points: (w, M), the same times -2 in single precision, filled up with zeros to a multiple of GROUPS.
+        squares: (M,), of their lengths; infinite where there is no row.
+        longest: the greatest of these.
         unit: of distances.
         errors: (m,), absolute error of each row of the domain while it was held out, in the unit of the property.
         scale: their mean.
@@ -52,9 +54,10 @@ class Certainty:
         factor: the half width of the interval, in units of the expected error.
     """
 
+    rows: Vector
     points: Array
     squares: Array
-    rows: Vector
+    longest: float
     unit: float
     errors: Vector
     scale: float
@@ -74,15 +77,20 @@ class Certainty:
             intervals: `intervals.json`.
             level: how many measurements of 1 an interval is to hold.
         """
-        rows = tensors["represented"].astype(np.float32)
+        rows = tensors["represented"].astype(np.float64)
         errors = np.array(intervals["errors"], np.float64)
         if len(errors) != len(rows):
             raise ValueError("domain and intervals are not of the same rows")
+        points = np.zeros((-(-len(rows) // GROUPS) * GROUPS, rows.shape[1]), np.float32)
+        points[: len(rows)] = -2 * rows
+        squares = np.full(len(points), np.inf, np.float32)
+        squares[: len(rows)] = np.sum(rows**2, axis=1)
         factors = {entry["level"]: entry["factor"] for entry in intervals["factors"]}
         return cls(
-            points=rows.T.copy(),
-            squares=np.einsum("mw,mw->m", rows, rows),
-            rows=rows.astype(np.float64),
+            rows=rows,
+            points=points.T.copy(),
+            squares=squares,
+            longest=float(squares[: len(rows)].max()),
             unit=domain["unit"],
             errors=errors,
             scale=intervals["scale"],
@@ -97,7 +105,7 @@ class Certainty:
         Args:
             predicted: (n,) by the model.
             rival: (n,) by another one, whose disagreement tells where to be careful.
-            represented: (n, w), the activations of the rows, in single precision.
+            represented: (n, w), the activations of the rows.
         """
         distances, places = self._near(represented)
         distance = distances[:, :NEAREST].mean(axis=1)
@@ -112,18 +120,34 @@ class Certainty:
     def _near(self, represented: Array) -> tuple[Vector, npt.NDArray[np.int64]]:
         """Return the distances (n, k) of the nearest rows of the domain, the nearest first, and their places.
 
-        They are looked for in single precision, with some to spare, and told apart in double precision.
+        Products of matrices in single precision find those that may be among the nearest, and more of them where the
+        digits do not tell; their distances are then taken from differences, which lose none.
         """
-        count = len(self.squares)
-        several = min(NEIGHBOURS, count)
-        rough = represented @ self.points
-        rough *= -2
+        parts = [self._nearest(represented[start : start + SOME]) for start in range(0, len(represented), SOME)]
+        squares, places = (np.concatenate(one) for one in zip(*parts, strict=True))
+        return np.sqrt(squares) / self.unit, places
+
+    def _nearest(self, some: Array) -> tuple[Vector, npt.NDArray[np.int64]]:
+        """Return the squares of the distances, in activations, and the places of what `_near` returns."""
+        several = min(NEIGHBOURS, len(self.errors))
+        rough = some @ self.points  # less the squares of their own lengths
         rough += self.squares
-        if count > several + SPARE:
-            places = np.argpartition(rough, several + SPARE, axis=1)[:, : several + SPARE]
-        else:
-            places = np.broadcast_to(np.arange(count), (len(represented), count))
-        apart = self.rows[places] - represented[:, None, :]
-        exact = np.sqrt(np.einsum("nkw,nkw->nk", apart, apart)) / self.unit
-        order = np.argsort(exact, axis=1, kind="stable")[:, :several]
-        return np.take_along_axis(exact, order, axis=1), np.take_along_axis(places, order, axis=1)
+        # Each group's least is one row's, so the k-th least of them is no less than the k-th least of all.
+        least = rough.reshape(len(some), -1, GROUPS).min(axis=1)
+        own = np.einsum("nw,nw->n", some, some)
+        doubt = 2 * (some.shape[1] + 2) * np.finfo(np.float32).eps * (own + self.longest)  # no rounding is more
+        likely = rough <= (np.partition(least, several - 1, axis=1)[:, several - 1] + doubt)[:, None]
+        row, place = _true_cells(likely)
+        apart = self.rows[place] - some[row].astype(np.float64)
+        squares = np.einsum("cw,cw->c", apart, apart)
+        order = np.lexsort((squares, row))
+        first = np.searchsorted(row, np.arange(len(some)))
+        nearest = order[first[:, None] + np.arange(several)]
+        return squares[nearest], place[nearest]
+
+
+def _true_cells(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return rows and columns of the few cells that are true, of a matrix whose width is a multiple of 8."""
+    word = np.flatnonzero(mask.view(np.uint64))  # eight cells at once: nine in ten of such words are empty
+    of, byte = np.nonzero(mask.view(np.uint8).reshape(-1, 8)[word])
+    return np.divmod(8 * word[of] + byte, mask.shape[1])

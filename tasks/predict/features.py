@@ -6,7 +6,7 @@ elements.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from tasks.featurize.labels import START
 from tasks.featurize.matrix import COUNT
 from tasks.featurize.plain import read_plain
 from tasks.featurize.scale import Scale
-from tasks.featurize.shards import attempts
+from tasks.featurize.shards import Attempt, attempts
 from tasks.featurize.statistics import statistics_names, statistics_rows
 from tasks.featurize.topology import TOPOLOGY, topology
 from tasks.formulas import amounts
@@ -106,23 +106,11 @@ class Featurizer:
     def rows(self, items: Sequence[Any]) -> Rows:
         """Return the features of some items; what is no text is not good, either."""
         reasons = np.full(len(items), "", dtype=object)
-        read = _formula if self.of == "compositions" else partial(_molecule, dye=self.of == "dyes")
-        held: list[Any] = []  # molecules of RDKit's, or formulas
-        formulas: list[str] = []
-        places: list[int] = []
         with rdBase.BlockLogs():  # what RDKit would print about a bad SMILES
-            for place, item in enumerate(items):
-                try:
-                    one, formula = read(item)
-                except MatliftError as error:
-                    reasons[place] = str(error)
-                    continue
-                held.append(one)
-                formulas.append(formula)
-                places.append(place)
+            held, formulas, places = self._read(items, reasons)
             atoms, why = self._atoms(formulas)
             good = [row for row, reason in enumerate(why) if not reason]
-            raw, failed = attempts(self._compute, [held[row] for row in good])  # type: ignore[arg-type]
+            raw, failed = self._raw([held[row] for row in good], atoms[good])
         for row, reason in zip(good, failed, strict=True):
             why[row] = reason or ""
         reasons[places] = why
@@ -135,6 +123,35 @@ class Featurizer:
             places=np.array(places, np.int64)[kept],
             reasons=reasons,
         )
+
+    def _read(
+        self, items: Sequence[Any], reasons: npt.NDArray[np.object_]
+    ) -> tuple[Sequence[Any], list[str], list[int]]:
+        """Return what can be read, as molecules of RDKit's or formulas, the formulas, and the places of these items.
+
+        Args:
+            items: n of them.
+            reasons: (n,), filled in where an item cannot be read.
+        """
+        texts = [item.strip() if isinstance(item, str) else "" for item in items]
+        places = [place for place, text in enumerate(texts) if 0 < len(text) <= LONGEST]
+        kind = "formula" if self.of == "compositions" else "SMILES"
+        if len(places) < len(texts):
+            for place in set(range(len(texts))).difference(places):
+                long = f"its {kind} has {len(texts[place]):,} characters, more than {LONGEST:,}"
+                reasons[place] = long if texts[place] else f"there is no {kind}"
+        if self.of == "compositions":
+            formulas = [texts[place] for place in places]
+            return formulas, formulas, places
+        held: list[Mol] = []
+        whole: list[int] = []
+        for place in places:
+            try:
+                held.append(_molecule(texts[place], dye=self.of == "dyes"))
+                whole.append(place)
+            except MatliftError as error:
+                reasons[place] = str(error)
+        return held, [CalcMolFormula(molecule) for molecule in held], whole
 
     def _atoms(self, formulas: Sequence[str]) -> tuple[Matrix, list[str]]:
         """Return the atoms of each element (n, e), or their fractions, and why a formula has none, else nothing."""
@@ -155,6 +172,19 @@ class Featurizer:
                 matrix[row] = count([formulas[row]], elements=self.elements)[0]
         return matrix, why
 
+    def _raw(self, items: Sequence[Any], atoms: Matrix) -> Attempt:
+        """Return the features of molecules or formulas, and why some have none.
+
+        Args:
+            items: n of them.
+            atoms: (n, e), of each element, or their fractions.
+        """
+        if isinstance(self.spec, Fractions) and not self.extensive:  # these are the fractions
+            raw = np.zeros((len(items), len(self.spec.elements)))
+            raw[:, [self.spec.elements.index(name) for name in self.elements]] = atoms
+            return raw, [None] * len(items)
+        return attempts(self._compute, items)  # type: ignore[arg-type]
+
     def _compute(self, items: Sequence[Any]) -> Matrix:
         """Return the features of molecules or formulas, rows by names."""
         match self.spec:
@@ -170,32 +200,15 @@ class Featurizer:
                 return statistics_rows(items, fractions=fractions)
 
 
-def _formula(item: Any) -> tuple[str, str]:
-    """Return a formula as it is, twice, if it may be one."""
-    text = _text(item, "formula")
-    return text, text
-
-
-def _molecule(item: Any, *, dye: bool) -> tuple[Mol, str]:
-    """Return a molecule and its formula.
+def _molecule(text: str, *, dye: bool) -> Mol:
+    """Return the molecule of a SMILES.
 
     Raises:
         MatliftError: it is none that the model could have learnt anything about.
     """
-    text = _text(item, "SMILES")
     molecule = _parsed(text)
     if any(sign in text for sign in FAULTY) and (found := _fault(molecule)):
         raise MatliftError(f"{found.detail[:1].lower()}{found.detail[1:-1]}" if found.detail else str(found.reason))
     if dye and not core(molecule):
         raise MatliftError("it has no porphyrin core")
-    return molecule, CalcMolFormula(molecule)
-
-
-def _text(item: Any, kind: str) -> str:
-    """Return an item as text that is worth reading."""
-    text = item.strip() if isinstance(item, str) else ""
-    if not text:
-        raise MatliftError(f"there is no {kind}")
-    if len(text) > LONGEST:
-        raise MatliftError(f"its {kind} has {len(text):,} characters, more than {LONGEST:,}")
-    return text
+    return molecule

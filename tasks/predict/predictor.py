@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,23 @@ from tasks.predict.graph import Node, computed, ordered
 
 BLOCK = 1024  # rows that are computed at once: they stay in the processor's cache
 
+NUMBERS = ("value", "lower", "upper")
+
 Vector = npt.NDArray[np.float64]
+
+
+class Predictions(NamedTuple):
+    """What is predicted of n items.
+
+    Attributes:
+        numbers: (3, n), value and ends of the interval, NaN where there are none.
+        in_domain: (n,), whether the model has learnt from anything like it.
+        reasons: (n,), why not, or why there is no value; else empty.
+    """
+
+    numbers: Vector
+    in_domain: npt.NDArray[np.bool_]
+    reasons: npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -54,11 +70,11 @@ class Predictor:
         """What an item is: `smiles` or `formula`."""
         return "formula" if self.featurizer.of == "compositions" else "smiles"
 
-    def predict(self, items: Sequence[str]) -> pd.DataFrame:
+    def predict(self, items: Sequence[str | None]) -> pd.DataFrame:
         """Predict the property of molecules, as SMILES, or of compositions, as formulas.
 
         Args:
-            items: n of them; bad ones stop nothing.
+            items: n of them; bad ones, and None, stop nothing.
 
         Returns:
             A row for each item, in order: `item` as it was given; `value` and the ends `lower` and `upper` of the
@@ -66,16 +82,21 @@ class Predictor:
             the model has learnt from anything like it; `reason`, why not, or why there is no value, else empty. Units
             are in `attrs["units"]`, too.
         """
-        numbers = np.full((3, len(items)), np.nan)
-        good, reasons = np.zeros(len(items), bool), np.full(len(items), "", dtype=object)
-        for start in range(0, len(items), BLOCK):
-            some = slice(start, start + BLOCK)
-            numbers[:, some], good[some], reasons[some] = self._block(items[some])
-        columns = dict(zip(("value", "lower", "upper"), numbers, strict=True))
+        found = self.predict_arrays(items)
+        columns = dict(zip(NUMBERS, found.numbers, strict=True))
         given = pd.Series(list(items), dtype=object)
-        frame = pd.DataFrame({"item": given, **columns, "in_domain": good, "reason": reasons})
+        frame = pd.DataFrame({"item": given, **columns, "in_domain": found.in_domain, "reason": found.reasons})
         frame.attrs["units"] = dict.fromkeys(columns, self.unit)
         return frame
+
+    def predict_arrays(self, items: Sequence[str | None]) -> Predictions:
+        """Return what `predict` does, for those who have no use for a frame of many items."""
+        numbers = np.full((3, len(items)), np.nan)
+        in_domain, reasons = np.zeros(len(items), bool), np.full(len(items), "", dtype=object)
+        for start in range(0, len(items), BLOCK):
+            some = slice(start, start + BLOCK)
+            numbers[:, some], in_domain[some], reasons[some] = self._block(items[some])
+        return Predictions(numbers, in_domain, reasons)
 
     def rehearse(self) -> None:
         """Compute one made-up row: what does not fit together is found when a model is loaded, not when it is used.
@@ -95,8 +116,8 @@ class Predictor:
         """All nodes that are computed, in order."""
         return ordered((self.value, self.rival, self.represented))
 
-    def _block(self, items: Sequence[Any]) -> tuple[Vector, npt.NDArray[np.bool_], npt.NDArray[np.object_]]:
-        """Return of a few items value and ends of the interval (3, n), whether they are in the domain, and why not."""
+    def _block(self, items: Sequence[Any]) -> Predictions:
+        """Return what is predicted of a few items."""
         rows = self.featurizer.rows(items)
         numbers, reasons = np.full((3, len(items)), np.nan), rows.reasons
         in_domain = np.zeros(len(items), bool)
@@ -107,7 +128,7 @@ class Predictor:
             numbers[:, rows.places] = value, *(np.clip(end, *self.limits) if self.limits else end for end in sure[:2])
             reasons[rows.places] = self._doubts(rows, sure.distance)
             in_domain[rows.places] = reasons[rows.places] == ""
-        return numbers, in_domain, reasons
+        return Predictions(numbers, in_domain, reasons)
 
     def _doubts(self, rows: Rows, distance: Vector) -> npt.NDArray[np.object_]:
         """Return why each good row is not in the domain, empty where it is."""
