@@ -131,6 +131,9 @@ def _add_prediction(commands: Any, store: argparse.ArgumentParser) -> None:
         "--column", metavar="NAME", help="of tables; the one called smiles or formula, if not given"
     )
     predicting.set_defaults(command=_predict)
+    export = commands.add_parser("export", parents=[model], help="write a published model as ONNX")
+    export.add_argument("output", metavar="FILE", type=Path, help="model.onnx, say")
+    export.set_defaults(command=_export)
 
 
 def _add_stack(commands: Any, store: argparse.ArgumentParser) -> None:
@@ -259,6 +262,14 @@ def _predict(options: argparse.Namespace) -> None:
             f"{count.rows:,} rows in {options.output}: {count.bad:,} without a value, {count.outside:,} out of domain"
         )
         print(said, file=sys.stderr)  # noqa: T201
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a model as ONNX."""
+    from tasks.predict import export, load  # noqa: PLC0415
+
+    with _model(options) as location:
+        export(load(location), options.output)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from tasks.predict.inputs import Inputs
 from tasks.predict.loading import load
 from tasks.predict.naming import is_recipe, locate
+from tasks.predict.onnx import export
 from tasks.predict.predictor import Predictor
 from tasks.predict.stream import predict_files
 
-__all__ = ["Inputs", "Predictor", "is_recipe", "load", "locate", "predict_files"]
+__all__ = ["Inputs", "Predictor", "export", "is_recipe", "load", "locate", "predict_files"]

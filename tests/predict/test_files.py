@@ -289,10 +289,12 @@ def test_the_command_ends_quietly_when_nobody_reads_on(compositions: Published) 
         assert (running.wait(), running.stderr.read()) == (1, b"")
 
 
-def test_the_command_writes_files(molecules: Published) -> None:
+def test_the_command_writes_files_and_onnx(molecules: Published) -> None:
     ended = command("predict", str(molecules.folder), "CCO", "x", "--output", "out.csv")
     assert (ended.returncode, ended.stdout) == (0, "")
     assert ended.stderr == "2 rows in out.csv: 1 without a value, 0 out of domain\n"
+    assert command("export", str(molecules.folder), "model.onnx").returncode == 0
+    assert Path("model.onnx").stat().st_size > 1000
 
 
 def test_the_champion_comes_before_the_latest(store: Store) -> None:

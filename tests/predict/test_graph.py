@@ -1,20 +1,26 @@
-"""What numpy computes of a model is what PyTorch does, whatever the method that made it."""
+"""What numpy and ONNX compute of a model is what PyTorch does, whatever the method that made it."""
 
 import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
+from models import Published
 from safetensors.numpy import load as load_tensors
 
 from tasks.evaluate.intervals import NEIGHBOURS, Intervals
 from tasks.featurize import Table
+from tasks.featurize.scale import Scale
 from tasks.learn import Domain, Fitted, represent
 from tasks.learn.process import Process
 from tasks.learn.stacked import Stacked
+from tasks.predict import Predictor, export
 from tasks.predict.certainty import Certainty
 from tasks.predict.graph import computed, ordered, read_model
 from tasks.recipe import ElemNet, Residual
@@ -81,6 +87,31 @@ def test_numpy_computes_what_pytorch_does(model: Fitted | Stacked) -> None:
     np.testing.assert_allclose(results[read.value.key], expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
     first = model.parts[0] if isinstance(model, Stacked) else model
     np.testing.assert_allclose(results[read.represented.key], represent(first, table), rtol=1e-4, atol=1e-4)
+
+
+def test_onnx_computes_what_pytorch_does(model: Fitted | Stacked, tmp_path: Path) -> None:
+    table = made_up()
+    names = tuple(f"feature_{place}" for place in range(FEATURES))
+    scale = Scale(names, (), np.zeros(FEATURES), np.ones(FEATURES))
+    featurizer = SimpleNamespace(scale=scale, elements=("H",) * ELEMENTS, extensive=True)
+    about = {"property": {"unit": "eV"}}
+    predictor = SimpleNamespace(value=graph(model).value, featurizer=featurizer, about=about, fingerprint="0" * 16)
+    export(predictor, tmp_path / "model.onnx")  # type: ignore[arg-type]
+    expected = model.predict(table)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    [value] = session.run(["value"], {"features": table.features, "elements": table.elements})
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_published_model_is_the_same_in_onnx(published: Published, predictor: Predictor, tmp_path: Path) -> None:
+    export(predictor, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    said = session.get_modelmeta().custom_metadata_map
+    assert json.loads(said["property"])["unit"] == predictor.unit
+    assert json.loads(said["features"]) == list(predictor.featurizer.scale.names)
+    inputs = {"features": published.table.features, "elements": published.table.elements}
+    [value] = session.run(["value"], inputs)
+    np.testing.assert_allclose(value, published.values, rtol=1e-5, atol=1e-5)
 
 
 def test_what_parts_have_in_common_is_computed_once() -> None:
