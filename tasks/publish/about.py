@@ -6,9 +6,8 @@ import numpy as np
 
 from tasks.evaluate.intervals import LEVEL
 from tasks.fetch.about import About
-from tasks.publish.card import Facts
-
-INSIDE = 0.95  # of the held-out rows are in the domain
+from tasks.publish.card import INSIDE, Facts
+from tasks.publish.metadata import mean_error
 
 
 def about(facts: Facts) -> dict[str, Any]:
@@ -29,7 +28,10 @@ def about(facts: Facts) -> dict[str, Any]:
         "method": method,
         "level": LEVEL,
         "reach": float(np.quantile(facts.predictions["distance"], INSIDE)),
-        "held_out": {name: metrics["methods"][method][name] for name in ("mae", "median", "rmse", "r2")},
+        "held_out": {
+            **{name: metrics["methods"][method][name] for name in ("mae", "median", "rmse", "r2")},
+            "mae_interval": [mean_error(facts)[end] for end in ("low", "high")],
+        },
         "intervals": {name: metrics["intervals"][name] for name in ("coverage", "width")},
         "rows": {"source": facts.reports[0]["accepted"], "target": facts.reports[1]["accepted"]},
         "data": {"source": _data(source), "target": _data(target)},

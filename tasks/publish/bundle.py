@@ -32,6 +32,7 @@ def bundle_files(
     metrics = json.loads(store.read(comparison, "metrics.json"))
     predictions = store.read(comparison, "predictions.parquet")
     features = store.read(made_from.target_features, "state.json")
+    seconds = _seconds(store, model, comparison, made_from)
     facts = Facts(
         recipe=recipe,
         metrics=metrics,
@@ -42,6 +43,7 @@ def bundle_files(
         model=model,
         comparison=comparison,
         lineage=made_from,
+        seconds=seconds["seconds"],
     )
     pictures = {
         "parity.png": parity(facts.predictions, metrics, recipe.property),
@@ -54,7 +56,7 @@ def bundle_files(
         "about.json": json.dumps(about(facts), indent=1, ensure_ascii=False).encode(),
         "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode(),
         "lineage.json": json.dumps(origins(model, comparison, made_from), indent=1).encode(),
-        "metrics.json": json.dumps({**metrics, **_seconds(store, model, comparison, made_from)}, indent=1).encode(),
+        "metrics.json": json.dumps({**metrics, **seconds}, indent=1).encode(),
         "predictions.parquet": predictions,
         **{name: store.read(comparison, name) for name in CERTAINTY},
         "trunk.safetensors": store.read(made_from.checkpoint, "weights.safetensors"),

@@ -15,10 +15,12 @@ from tasks.handles import Comparison, Lineage, Model
 from tasks.publish.figures import Picture
 from tasks.publish.grids import MEANINGS, curve_rows, group_rows, markdown, method_rows, rejection_rows
 from tasks.publish.kinds import Kind, entering, kind_of
+from tasks.publish.metadata import mean_error, metadata, spent
 from tasks.publish.words import chosen, extrapolating, headline, number, rivals, unseen, worth
 from tasks.recipe import ElemNet, Recipe, Residual
 
 FRONT = "---\n"
+INSIDE = 0.95  # of the held-out rows are in the domain
 CONTENTS = {
     "weights.safetensors": "the weights of the networks",
     "model.json": "their kind and sizes, the additive part and the scale of the output",
@@ -54,6 +56,7 @@ class Facts:
         model: what is published.
         comparison: what it was judged by.
         lineage: what both were made from.
+        seconds: that each stage took.
     """
 
     recipe: Recipe
@@ -65,6 +68,7 @@ class Facts:
     model: Model
     comparison: Comparison
     lineage: Lineage
+    seconds: Mapping[str, float]
 
     @property
     def kind(self) -> Kind:
@@ -98,6 +102,7 @@ def write_card(facts: Facts, pictures: Mapping[str, Picture]) -> str:
         *_extrapolation(facts),
         _data(facts),
         _training(facts),
+        f"## Time and carbon\n\n{spent(facts.seconds)}",
         _credits(facts),
         _origin(facts),
     ]
@@ -119,14 +124,7 @@ def for_dashboard(card: str, pictures: Mapping[str, bytes]) -> str:
 
 def _front_matter(facts: Facts) -> str:
     """Return the metadata that Hugging Face reads."""
-    metadata = {
-        "license": "mit",
-        "library_name": "matlift",
-        "tags": ["chemistry", "thermochemistry", "transfer-learning", "tabular-regression"],
-        "datasets": [facts.recipe.source.data.database, facts.recipe.target.data.database],
-        "metrics": ["mae", "rmse", "r_squared"],
-    }
-    return f"{FRONT}{yaml.safe_dump(metadata, sort_keys=False)}{FRONT}"
+    return f"{FRONT}{yaml.safe_dump(metadata(facts), sort_keys=False, allow_unicode=True)}{FRONT}"
 
 
 def _image(name: str, pictures: Mapping[str, Picture]) -> str:
@@ -168,9 +166,20 @@ Use it to fill gaps in tables, to put candidates in order and to find values tha
 
 - It knows the elements {", ".join(facts.elements)} {facts.kind.known}.
 - {facts.kind.blind}.
-- It is not a substitute for a measurement. One in ten held-out {facts.recipe.target.rules.of} is missed by more than
-  {tenth}, and what is unlike the measured ones may be missed by far more.
+{_domain(facts)}- It is not a substitute for a measurement. One in ten held-out {facts.metrics["of"]} is missed by more
+  than {tenth}, and what is unlike the measured ones may be missed by far more.
 - Some of the measured values are themselves wrong: a large deviation may be the model's or the table's."""
+
+
+def _domain(facts: Facts) -> str:
+    """Say how predictions tell where the model ends."""
+    if "distance" not in facts.predictions:
+        return ""
+    reach = number(float(np.quantile(facts.predictions["distance"], INSIDE)))
+    return f"""- A prediction has an interval and says whether it is in the domain: at most {reach} from the measured
+  ones in the activations of the trunk (1 is how far these are from the nearest others, in the median), as 95 of 100
+  held-out ones are, with no element and no atom type that neither source nor measurements have.
+"""
 
 
 def _quality(facts: Facts, image: str) -> str:
@@ -183,6 +192,7 @@ def _quality(facts: Facts, image: str) -> str:
 
 Each is predicted while it is held out ({_folds(facts)}; {facts.kind.folds}).
 {rivals(metrics)}
+{_sure(facts)}
 
 {image}
 
@@ -195,6 +205,22 @@ All {metrics["rows"]["all"]:,} {metrics["of"]}:
 MAE is the mean absolute error, median the median absolute error, RMSE the root of the mean squared error.
 
 {meanings}"""
+
+
+def _sure(facts: Facts) -> str:
+    """Say how sure the error of the published method is, and how true its intervals are."""
+    error, unit = mean_error(facts), facts.metrics["unit"]
+    said = (
+        f"The 95 % interval of the mean absolute error of the one published is {number(error['low'])} to "
+        f"{number(error['high'])} {unit} (bootstrap over {facts.metrics['of']})."
+    )
+    intervals = facts.metrics.get("intervals")
+    if not intervals:
+        return said
+    level, held = 100 * intervals["level"], 100 * intervals["coverage"]
+    width = f"{number(intervals['width'])} {unit}"
+    return f"""{said}
+Its {level:.0f} % intervals hold {held:.1f} % of the held-out measurements; their mean width is {width}."""
 
 
 def _folds(facts: Facts) -> str:

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 import yaml
 
 from tasks.publish.card import Facts, for_dashboard, write_card
@@ -52,6 +53,32 @@ def test_the_front_matter_is_hugging_faces(facts: Facts) -> None:
     assert metadata["datasets"] == ["qm9", "chemicals"]
     assert {"mae", "rmse"} <= set(metadata["metrics"])
     assert "transfer-learning" in metadata["tags"]
+    [result] = metadata["model-index"][0]["results"]
+    assert result["task"]["type"] == metadata["pipeline_tag"] == "tabular-regression"
+    found = {metric["type"]: metric for metric in result["metrics"]}
+    method = facts.metrics["methods"][facts.metrics["best"]["method"]]
+    assert found["mae"]["value"] == method["mae"]
+    low, high = map(float, re.findall(r"interval ([\d.]+) to ([\d.]+)", found["mae"]["name"])[0])
+    assert low < method["mae"] < high
+    assert "kJ/mol" in found["rmse"]["name"]
+
+
+def test_time_and_carbon_are_told_as_the_estimate_that_they_are(facts: Facts) -> None:
+    card = write_card(facts, PICTURES)
+    emissions = front_matter(card)["co2_eq_emissions"]
+    assert emissions["emissions"] == pytest.approx(5520 / 3600 * 0.1 * 480, abs=0.001)
+    assert "not measured" in emissions["source"]
+    assert "It took 1.5 h (fetch source 12 s, pretrain 2 min, evaluate 1.5 h, fit 18 s)" in card
+    assert "about\n74 g of CO₂" in card
+
+
+def test_it_says_where_the_domain_ends_and_how_true_intervals_are(facts: Facts) -> None:
+    predictions = facts.predictions.assign(distance=2.0)
+    metrics = {**facts.metrics, "intervals": {"level": 0.9, "coverage": 0.897, "width": 123.4}}
+    card = write_card(dataclasses.replace(facts, predictions=predictions, metrics=metrics), PICTURES)
+    assert "at most 2.00 from the measured ones" in card
+    assert "Its 90 % intervals hold 89.7 % of the held-out measurements; their mean width is 123 kJ/mol." in card
+    assert "The 95 % interval of the mean absolute error of the one published is" in card
 
 
 def test_it_says_what_is_predicted_how_well_and_where_it_ends(facts: Facts) -> None:
