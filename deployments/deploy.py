@@ -120,7 +120,6 @@ def _put(server: "SyncPrefectClient", entry: dict[str, Any], variables: dict[str
     from prefect.client.schemas.objects import ConcurrencyOptions  # noqa: PLC0415
     from prefect.client.schemas.schedules import construct_schedule  # noqa: PLC0415
     from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
-    from prefect.utilities.callables import parameter_schema  # noqa: PLC0415
 
     flow = entry["entrypoint"].partition(":")[2]
     about: dict[str, Any] = {
@@ -134,7 +133,7 @@ def _put(server: "SyncPrefectClient", entry: dict[str, Any], variables: dict[str
         "work_queue_name": entry["work_pool"]["work_queue_name"],
         "job_variables": variables,
         "pull_steps": [],
-        "parameter_openapi_schema": parameter_schema(_as_the_flows_are).model_dump_for_openapi(),
+        "parameter_openapi_schema": _schema(entry["entrypoint"]),
         "enforce_parameter_schema": True,
     }
     slugs = {schedule["slug"] for schedule in entry["schedules"]}
@@ -166,6 +165,17 @@ def _changed_by_people(schedules: "Sequence[DeploymentSchedule]", ours: Collecti
     """
     edited = (one for one in schedules if one.created and one.updated and one.updated - one.created > AT_ONCE)
     return {one.slug for one in schedules} != set(ours) or any(edited)
+
+
+def _schema(entrypoint: str) -> dict[str, Any]:
+    """Return the schema of a flow's parameters, from which the dashboard makes its form and refuses what is wrong."""
+    from prefect.utilities.callables import parameter_schema  # noqa: PLC0415
+
+    if entrypoint != "flows.screen:screen":
+        return parameter_schema(_as_the_flows_are).model_dump_for_openapi()
+    from flows.screen import screen  # noqa: PLC0415
+
+    return parameter_schema(screen.fn).model_dump_for_openapi()
 
 
 def _as_the_flows_are(recipe: str, settings: dict[str, Any] | None = None) -> None:
@@ -222,7 +232,7 @@ def entries(recipes: Sequence[str], off: Collection[str] = ()) -> list[dict[str,
     known = {(one["name"], one["entrypoint"]): one for one in shipped["deployments"]}
     found = []
     for name, pattern in product(recipes, shipped["definitions"].values()):
-        own = {**pattern, "name": name, "tags": [POOL, name], "parameters": {"recipe": name}}
+        own = {**pattern, "name": name, "tags": [POOL, name], "parameters": dict.fromkeys(pattern["parameters"], name)}
         entry = deepcopy(known.get((name, pattern["entrypoint"]), own))
         for schedule in entry["schedules"]:
             schedule["active"] = name not in off

@@ -150,7 +150,7 @@ def _start(console: Console, server: Child, worker: Child, recipes: Sequence[str
         said.extend(_patiently(recover))
     worker.start()
     with _step(console, "deployments") as said:
-        said.append(f"retrain and watch for {', '.join(recipes)}")
+        said.append(f"retrain, watch and screen for {', '.join(recipes)}")
         said.extend(deploy(recipes, Path.cwd()))
         said.extend(f"{name} is not deployed any more" for name in forget_others(recipes))
     with _step(console, "automations") as said:

@@ -15,6 +15,7 @@ from dotenv import load_dotenv
 from deployments.local import reserved, running
 from deployments.server import address, client, prepare
 from tasks.errors import MatliftError
+from tasks.passwords import hidden
 from tasks.recipe import load_recipe, recipe_names
 from tasks.settings import settings
 
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     prune.set_defaults(command=_prune)
     serve = commands.add_parser("store", help="keep the embedded store up, and say how to reach it, until Ctrl-C")
     serve.set_defaults(command=_serve)
+    _add_screening(commands, store)
     _add_stack(commands, store)
     return parser
 
@@ -134,6 +136,40 @@ def _add_prediction(commands: Any, store: argparse.ArgumentParser) -> None:
     export = commands.add_parser("export", parents=[model], help="write a published model as ONNX")
     export.add_argument("output", metavar="FILE", type=Path, help="model.onnx, say")
     export.set_defaults(command=_export)
+
+
+def _add_screening(commands: Any, store: argparse.ArgumentParser) -> None:
+    """Add the command that looks at many candidates with a published model."""
+    screen = commands.add_parser("screen", parents=[store], help="find the best of millions of candidates")
+    screen.add_argument(
+        "model", metavar="MODEL", help="a recipe's name (its champion, else its latest), or where a bundle is"
+    )
+    source = screen.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "table",
+        metavar="TABLE",
+        nargs="?",
+        help="a path, a URL or an s3:// URL of what `matlift predict` reads: .csv, .parquet, .smi, .sdf, .cif, …",
+    )
+    source.add_argument(
+        "--optimade", metavar="URL", help="a database that speaks OPTIMADE, or one of materials-project, jarvis, …"
+    )
+    source.add_argument(
+        "--elements", metavar="LIST", help="all compositions of these elements whose charges balance: Li,Fe,P,O"
+    )
+    screen.add_argument("--column", metavar="NAME", help="of a table; the one called smiles or formula, if not given")
+    screen.add_argument("--filter", help='of an OPTIMADE database: elements HAS ALL "Li","O" AND nelements=3')
+    screen.add_argument("--atoms", metavar="N", type=_count, help="in a composition of the elements, at most; 20")
+    screen.add_argument("--best", metavar="N", type=_count, default=100, help="how many are kept; 100 if not given")
+    screen.add_argument("--output", metavar="FILE", type=Path, help="write them to a file, too, as Parquet")
+    screen.add_argument(
+        "--by",
+        choices=["lowest", "highest", "surely-lowest", "surely-highest", "surest", "least-sure"],
+        default="lowest",
+        help="what is best: the value, the upper or lower end of its interval, or how narrow or wide that is; lowest "
+        "if not given",
+    )
+    screen.set_defaults(command=_screen)
 
 
 def _add_stack(commands: Any, store: argparse.ArgumentParser) -> None:
@@ -191,7 +227,7 @@ def _run(options: argparse.Namespace) -> None:
         from flows.display import Display  # noqa: PLC0415
         from flows.retrain import retrain  # noqa: PLC0415
 
-        with Display(plan) as display, tags(plan.name):
+        with Display(plan.name, plan.title) as display, tags(plan.name):
             bundle = retrain(options.recipe, fields)
         display.finish(bundle)
 
@@ -233,6 +269,39 @@ def _decide(recipe: str) -> None:
     with tags(recipe):
         after = watch(**parameters) if parameters else None
     show_decision(recipe, before, after)
+
+
+def _screen(options: argparse.Namespace) -> None:
+    """Find the best candidates."""
+    prepare()
+    candidates = _candidates(options)
+    with _store(options.store):
+        _prepare_prefect()
+        from flows.display import Display, show_screening  # noqa: PLC0415 -- after PREFECT is set
+        from flows.screen import screen  # noqa: PLC0415
+
+        with Display(hidden(options.model), f"the best {options.best:,} of all candidates, {options.by}"):
+            screening = screen(options.model, candidates, options.best, options.by)
+        show_screening(screening, options.output)
+
+
+def _candidates(options: argparse.Namespace) -> Any:
+    """Return where candidates come from, as the options say it."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from tasks.screen import MOST, OfElements, OfOptimade, OfTable  # noqa: PLC0415 -- after `prepare`
+
+    if options.best > MOST:
+        raise MatliftError(f"at most {MOST:,} candidates can be kept: lower --best")
+    given = {name: getattr(options, name) for name in ("table", "column", "optimade", "filter", "atoms")}
+    given["elements"] = options.elements and [element.strip() for element in options.elements.split(",")]
+    kind = OfTable if options.table else OfOptimade if options.optimade else OfElements
+    try:
+        return kind.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        why = "is not for these candidates" if wrong["type"] == "extra_forbidden" else f"is wrong: {wrong['msg']}"
+        raise MatliftError(f"--{wrong['loc'][0]} {why}") from error
 
 
 def _prepare_prefect() -> None:
@@ -397,7 +466,7 @@ def _deploy(options: argparse.Namespace) -> None:
     from deployments.automations import apply_automations  # noqa: PLC0415 -- after `prepare`
 
     apply_automations()
-    made = f"{address()} has retrain and watch for {', '.join(recipes)}, in the work pool matlift ({kind})"
+    made = f"{address()} has retrain, watch and screen for {', '.join(recipes)}, in the work pool matlift ({kind})"
     print("\n".join([made, *remarks]))  # noqa: T201
 
 

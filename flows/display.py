@@ -1,8 +1,9 @@
-"""What a run shows on the terminal: progress while it works, and at the end one table; and what a landing led to."""
+"""What a run shows on the terminal: progress while it works, then one table; so do landings and screenings."""
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,30 +11,35 @@ import numpy as np
 from prefect.utilities.urls import url_for
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flows.land import Arrival
+from tasks.errors import MatliftError
 from tasks.fetch.files import file_name
-from tasks.handles import Bundle, Snapshot
+from tasks.handles import Bundle, Screening, Snapshot
 from tasks.land import Fates, Landed
 from tasks.progress import Progress as Report
 from tasks.progress import listening
 from tasks.publish import sentences
 from tasks.publish.words import number, places, signed
 from tasks.recipe import Recipe
+from tasks.screen import screened
+from tasks.screen.words import told
 from tasks.store import Store, connect
 from tasks.tables import from_parquet
 from tasks.watch import Memory
 
 SHOWN = 5  # rejected rows of a landed file
+BEST = 20  # candidates
 
 
 class Display:
     """Shows the progress that rooms report, and what the store made and re-used."""
 
-    def __init__(self, plan: Recipe) -> None:
-        self._plan = plan
+    def __init__(self, name: str, title: str) -> None:
+        self._heading = f"[bold]{escape(name)}[/]: {escape(title)}"
         self._console = Console()
         columns = (
             TextColumn("{task.description:<12}"),
@@ -47,7 +53,7 @@ class Display:
         self._handler = RichHandler(console=self._console, show_path=False, show_level=False, markup=False)
 
     def __enter__(self) -> Self:
-        self._console.print(f"[bold]{self._plan.name}[/]: {self._plan.title}")
+        self._console.print(self._heading)
         logging.getLogger("tasks").setLevel(logging.INFO)
         logging.getLogger("tasks").addHandler(self._handler)
         self._progress.start()
@@ -139,6 +145,31 @@ def show_decision(recipe: str, before: Memory | None, after: Memory | None) -> N
         known = before is not None and before.run == after.run
         said = "No training was started, for this is the target of" if known else "Started the training"
         console.print(f"{said} {after.title(recipe)}: {url_for('flow-run', obj_id=after.run)}")
+
+
+def show_screening(screening: Screening, output: Path | None) -> None:
+    """Show the best candidates of a screening, and write them to a file if one is named."""
+    console, store = Console(), connect()
+    rows, about = screened(screening)
+    table = Table(title=f"{about['property']}, {about['unit']}: {about['by']}", title_justify="left")
+    for column, justify in (
+        ("candidate", "left"),
+        ("value", "right"),
+        ("interval", "right"),
+        ("in the domain", "left"),
+    ):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for row in rows.head(BEST).itertuples():
+        table.add_row(escape(str(row.item)), *map(escape, told(row).values()))
+    console.print(table)
+    counts = f"{about['candidates']:,} candidates, {about['without value']:,} of them without a value"
+    console.print(f"{counts}, {about['not in the domain']:,} not in the domain of the model", highlight=False)
+    console.print(f"All {len(rows):,}: {store.url}/{screening.path}/best.parquet", soft_wrap=True, highlight=False)
+    if output:
+        try:
+            output.write_bytes(store.read(screening, "best.parquet"))
+        except OSError as error:
+            raise MatliftError(f"{output} cannot be written: {error.strerror or error}") from error
 
 
 def _counts(file: Landed, fate: Fates | None) -> list[str]:

@@ -124,6 +124,34 @@ class Bundle(OfRecipe):
 
 
 @dataclass(frozen=True)
+class Shard(Handle):
+    """Some candidates, SMILES or formulas, in one column."""
+
+    kind: ClassVar[str] = "shards"
+
+
+@dataclass(frozen=True)
+class Candidates(Handle):
+    """The shards of all candidates that a table, a database or a rule gives, in order."""
+
+    kind: ClassVar[str] = "candidates"
+
+
+@dataclass(frozen=True)
+class Scores(Part):
+    """What a published model predicts of the candidates of one shard; `of` is the fingerprint of the bundle."""
+
+    kind: ClassVar[str] = "scores"
+
+
+@dataclass(frozen=True)
+class Screening(Handle):
+    """The best of all candidates by what a published model predicts of them."""
+
+    kind: ClassVar[str] = "screenings"
+
+
+@dataclass(frozen=True)
 class Lineage:
     """All that a model and its comparison were made from, in the order in which it was made.
 

@@ -7,14 +7,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from tasks.handles import Bundle, Checkpoint, Comparison, Features, Handle, Model, OfRecipe, Part, Raw, Snapshot
+from tasks.handles import (
+    Bundle,
+    Candidates,
+    Checkpoint,
+    Comparison,
+    Features,
+    Handle,
+    Model,
+    OfRecipe,
+    Part,
+    Raw,
+    Scores,
+    Shard,
+    Snapshot,
+)
 from tasks.manifest import MANIFEST, spare
 from tasks.s3 import Entry
 from tasks.store import Store
 
 # What runs make, each before what it is made from, so that what is left by a prune that dies is whole. Landings are
-# people's own: they stay.
-MADE: tuple[type[Handle], ...] = (Bundle, Model, Comparison, Checkpoint, Features, Part, Snapshot, Raw)
+# people's own: they stay, as the best candidates of screenings do, which are small.
+MADE: tuple[type[Handle], ...] = (
+    *(Bundle, Model, Comparison, Checkpoint, Features, Part, Snapshot, Raw),
+    *(Scores, Candidates, Shard),
+)
 KINDS = tuple(handle.kind for handle in MADE)
 
 # No run takes longer: what is younger may be part of one that has not published yet.
@@ -86,9 +103,9 @@ def prune(store: Store, keep: int, *, dry_run: bool = False) -> Pruned:
     """Delete what no kept bundle was made from.
 
     There stay: of each recipe the newest bundles, its latest one and those that are or were champion, with all that
-    they were made from; what the watch has seen last; all that is younger than a day, for a run may be at it; landings
-    and all that matlift has not made. Features that are kept for single molecules stay for as long as the code that
-    computed them is in use.
+    they were made from; what the watch has seen last; all that is younger than a day, for a run may be at it, with the
+    shards of candidates that are; landings, the best of screenings, and all that matlift has not made. Features that
+    are kept for single molecules stay for as long as the code that computed them is in use.
 
     A run of long ago that is retried meanwhile may find that what it made is gone: it fails, and the next retry makes
     it again.
@@ -101,10 +118,10 @@ def prune(store: Store, keep: int, *, dry_run: bool = False) -> Pruned:
     Raises:
         MatliftError: the store cannot be used; what was deleted until then was deleted whole.
     """
-    folders = find_folders(store.files.entries(""))
-    bundles = chosen(folders, _pointed(store), keep, datetime.now(UTC) - YOUNG)
+    folders, young = find_folders(store.files.entries("")), datetime.now(UTC) - YOUNG
+    bundles = chosen(folders, _pointed(store), keep, young)
     needed = bundles | _watched(store).union(*(_origins(store, bundle) for bundle in bundles))
-    doomed = unneeded(folders, needed, datetime.now(UTC) - YOUNG)
+    doomed = unneeded(folders, needed | _gathered(store, folders, young), young)
     if not dry_run:
         delete(store, doomed)
     return Pruned(sorted(bundles), doomed)
@@ -193,6 +210,13 @@ def _pointed(store: Store) -> set[str]:
 def _watched(store: Store) -> set[str]:
     """Return the objects that the watch has seen last, on which a run may be about to be trained."""
     return _named(str(store.pointer(path)) for path in store.files.find("watched"))
+
+
+def _gathered(store: Store, folders: Iterable[Folder], young: datetime) -> set[str]:
+    """Return the shards of young candidates; they may be older, for equal ones are kept once."""
+    kept = (one for one in folders if one.kind == Candidates.kind and one.complete and one.modified > young)
+    names = (folder.path.rpartition("/")[2] for folder in kept)
+    return _named(store.read(Candidates(name), "shards.json").decode() for name in names)
 
 
 def _origins(store: Store, bundle: str) -> set[str]:

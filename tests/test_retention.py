@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -14,7 +15,22 @@ from hypothesis import strategies as st
 
 from flows.cli import main
 from tasks import retention
-from tasks.handles import Bundle, Checkpoint, Comparison, Features, Handle, Landing, Lineage, Model, Part, Raw, Snapshot
+from tasks.handles import (
+    Bundle,
+    Candidates,
+    Checkpoint,
+    Comparison,
+    Features,
+    Handle,
+    Landing,
+    Lineage,
+    Model,
+    Part,
+    Raw,
+    Screening,
+    Shard,
+    Snapshot,
+)
 from tasks.publish.bundle import origins
 from tasks.retention import MADE, YOUNG, Folder, chosen, prune, unneeded
 from tasks.s3 import Entry
@@ -117,6 +133,20 @@ def test_what_the_watch_has_seen_and_what_is_not_ours_stays_and_what_a_dead_writ
     assert store.holds(waiting)
     assert store.files.get(unknown)
     assert not store.files.find("models")
+
+
+def test_old_shards_of_young_candidates_stay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "YOUNG", timedelta(seconds=2))
+    named, other = Shard("1" * 16), Shard("2" * 16)
+    for shard in (named, other):
+        store.write(shard, {"items.parquet": b"rows"}, 0)
+    time.sleep(2)
+    store.write(Candidates("3" * 16), {"shards.json": json.dumps({"shards": [named.path]}).encode()}, 0)
+    store.write(Screening("4" * 16), {"best.parquet": b"rows"}, 0)
+    assert [folder.path for folder in prune(store, 1).freed] == [other.path]
+    monkeypatch.setattr(retention, "YOUNG", -timedelta(days=1))
+    assert [folder.kind for folder in prune(store, 1).freed] == ["candidates", "shards"]
+    assert store.list("") == ["screenings/" + "4" * 16]
 
 
 @pytest.mark.usefixtures("old")

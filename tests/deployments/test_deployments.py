@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prefect.client.schemas.schedules import construct_schedule
 from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import is_valid
 
 from deployments import deploy
 from deployments.server import POOL
@@ -39,12 +40,13 @@ def containers(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_each_recipe_has_one_training_and_one_watch(shipped: dict[str, Any]) -> None:
-    for entrypoint in ("flows.retrain:retrain", "flows.watch:watch"):
+def test_each_recipe_has_one_training_one_watch_and_one_screening(shipped: dict[str, Any]) -> None:
+    for entrypoint in ("flows.retrain:retrain", "flows.watch:watch", "flows.screen:screen"):
         named = [one["name"] for one in shipped["deployments"] if one["entrypoint"] == entrypoint]
         assert sorted(named) == recipe_names()
     for one in shipped["deployments"]:
-        assert one["parameters"] == {"recipe": one["name"]}
+        named = "model" if one["entrypoint"] == "flows.screen:screen" else "recipe"
+        assert one["parameters"] == {named: one["name"]}
         assert one["tags"] == [POOL, one["name"]]
         assert one["work_pool"]["name"] == POOL
         assert one["concurrency_limit"]["limit"] == 1
@@ -70,10 +72,11 @@ def test_what_matlift_deploys_is_what_the_file_says(shipped: dict[str, Any]) -> 
 
 def test_recipes_of_ones_own_are_deployed_like_the_others_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATLIFT_WATCH_INTERVAL", "77")
-    training, watch = deploy.entries(["mine"], off=["mine"])
+    training, watch, screening = deploy.entries(["mine"], off=["mine"])
     assert (training["name"], training["tags"]) == ("mine", [POOL, "mine"])
     assert [(schedule["cron"], schedule["active"]) for schedule in training["schedules"]] == [("0 2 * * *", False)]
     assert watch["schedules"] == [{"slug": "steady", "interval": 77, "active": False}]
+    assert (screening["parameters"], screening["schedules"]) == ({"model": "mine"}, [])
 
 
 def test_the_form_of_the_dashboard_has_the_flows_parameters() -> None:
@@ -81,6 +84,26 @@ def test_the_form_of_the_dashboard_has_the_flows_parameters() -> None:
         parameter_schema(deploy._as_the_flows_are).model_dump()["properties"]
         == (parameter_schema(retrain.fn).model_dump()["properties"])
     )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "right"),
+    [
+        ({"candidates": {"table": "s3://lab/candidates.parquet"}}, True),
+        ({"candidates": {"optimade": "jarvis", "filter": "nelements=2"}, "count": 5, "by": "surest"}, True),
+        ({"candidates": {"elements": ["Li", "O"], "atoms": 12}}, True),
+        ({}, False),
+        ({"candidates": {"tabel": "candidates.csv"}}, False),
+        ({"candidates": {"elements": ["Li"]}}, False),
+        ({"candidates": {"table": "candidates.csv", "atoms": 3}}, False),
+        ({"candidates": {"table": "candidates.csv"}, "count": 0}, False),
+        ({"candidates": {"table": "candidates.csv"}, "by": "best"}, False),
+    ],
+)
+def test_the_server_refuses_a_screening_of_nothing(parameters: dict[str, Any], *, right: bool) -> None:
+    schema = deploy._schema("flows.screen:screen")
+    assert is_valid({"model": "band-gap", **parameters}, schema) == right
+    assert schema["properties"]["candidates"]["description"].startswith('{"table": "s3://')
 
 
 @pytest.mark.parametrize("name", TEXTS)

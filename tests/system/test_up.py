@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from distributed import Client
 from places import PATIENCE, Place, refused
@@ -101,15 +102,30 @@ def test_the_dashboard_shows_a_run_with_its_artifacts_and_the_deployments(stack:
         page.until("Formation energies of binary compounds, made up", "report.html")
         assert page.value("[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth).length") == 2
         page.open(f"{stack.api.removesuffix('/api')}/v2/deployments")
-        page.until("2 Deployments", "retrain", "watch")
+        page.until("3 Deployments", "retrain", "watch", "screen")
         page.open(json.loads((stack.place.folder / ".matlift" / "stack.json").read_text())["page"])
         page.until("Published models", "1 recipe, 1 bundle", "Formation energies of binary compounds, made up")
+
+
+def test_a_screening_is_started_by_the_form_of_the_dashboard(stack: Standing) -> None:
+    deployment = stack.deployment("screen/tiny")["id"]
+    with stack.dashboard() as page:
+        page.open(f"{stack.api.removesuffix('/api')}/v2/deployments/deployment/{deployment}/run")
+        page.until("candidates", "A table", "A database", "All compositions of some elements", "lowest")
+    start = f"deployments/{deployment}/create_flow_run"
+    with pytest.raises(httpx.HTTPStatusError, match="409"):
+        stack.ask("POST", start, parameters={"model": "tiny", "candidates": {"elements": ["Ti"]}})
+    candidates = {"elements": ["Li", "Ti", "O"], "atoms": 12}
+    run = stack.ask("POST", start, parameters={"model": "tiny", "candidates": candidates, "count": 7})
+    assert stack.until(run["id"], "Completed", "Failed")["state_name"] == "Completed"
+    (best,) = stack.ask("POST", "artifacts/filter", artifacts={"key": {"any_": ["screened-tiny"]}})
+    assert len(json.loads(best["data"])) == 7
 
 
 def test_deployments_are_put_on_a_server_by_one_command_and_its_address(here: Place, stack: Standing) -> None:
     with here.doing("deploy", "tiny", PREFECT_API_URL=stack.api) as deploy:
         said = deploy.ended().said
-    assert said.startswith(f"{stack.api} has retrain and watch for tiny, in the work pool matlift (process)")
+    assert said.startswith(f"{stack.api} has retrain, watch and screen for tiny, in the work pool matlift (process)")
     with here.doing("deploy", "tiny", "--pool", "docker", PREFECT_API_URL=stack.api) as deploy:
         assert "the work pool matlift is there already, of type process" in refused(deploy.ended())
 
