@@ -136,6 +136,12 @@ def _add_prediction(commands: Any, store: argparse.ArgumentParser) -> None:
     export = commands.add_parser("export", parents=[model], help="write a published model as ONNX")
     export.add_argument("output", metavar="FILE", type=Path, help="model.onnx, say")
     export.set_defaults(command=_export)
+    serve = commands.add_parser(
+        "serve", parents=[model], help="answer over HTTP with a published model and what replaces it, until Ctrl-C"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="to listen at; 127.0.0.1, this machine alone, if not given")
+    serve.add_argument("--port", type=int, default=8000, help="to listen at; 8000 if not given")
+    serve.set_defaults(command=_serve_model)
 
 
 def _add_screening(commands: Any, store: argparse.ArgumentParser) -> None:
@@ -437,6 +443,23 @@ def _serve(_: argparse.Namespace) -> None:
         signal.pause()
 
 
+def _serve_model(options: argparse.Namespace) -> None:
+    """Serve a model until Ctrl-C or SIGTERM, which are how it is meant to end."""
+    from deployments.serve.running import serve  # noqa: PLC0415
+    from tasks.predict import is_recipe, locate  # noqa: PLC0415
+    from tasks.store import connect  # noqa: PLC0415
+
+    os.environ.setdefault("MATLIFT_STORE_PATIENCE", "0")  # it asks the store again and again anyway
+    try:
+        if is_recipe(options.model):
+            with _store(options.store, read_only=True):
+                serve(lambda: locate(options.model, connect()), options.host, options.port)
+        else:
+            serve(lambda: options.model, options.host, options.port)
+    except KeyboardInterrupt:
+        print("The service is down.")  # noqa: T201
+
+
 def _up(options: argparse.Namespace) -> None:
     """Keep the local stack up until Ctrl-C or SIGTERM, which are how it is meant to end."""
     from deployments.deploy import chosen  # noqa: PLC0415
@@ -487,7 +510,7 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _store(url: str | None) -> Iterator[None]:
+def _store(url: str | None, *, read_only: bool = False) -> Iterator[None]:
     """Give the tasks their store: the one named, or the embedded server's; checked before anything is put in it."""
     from tasks.seaweed import embedded  # noqa: PLC0415
     from tasks.store import connect  # noqa: PLC0415
@@ -497,7 +520,8 @@ def _store(url: str | None) -> Iterator[None]:
     server: AbstractContextManager[str] = nullcontext(url) if url else embedded(settings().folder)
     with server as address:
         os.environ["MATLIFT_STORE"] = address
-        connect().check()
+        if not read_only:
+            connect().check()
         yield
 
 

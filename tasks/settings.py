@@ -65,6 +65,15 @@ class Settings(BaseSettings):
         default=5, ge=0, description="Seconds for which nothing new must have come before a training starts."
     )
     keep: PositiveInt = Field(default=5, description="Newest bundles of a recipe that `matlift prune` keeps.")
+    serve_token: SecretStr | None = Field(
+        default=None, description="What `matlift serve` asks of who asks it: Authorization: Bearer TOKEN."
+    )
+    serve_items: PositiveInt = Field(default=10_000, description="Items at most in one request to it.")
+    serve_bytes: PositiveInt = Field(default=2**21, description="Bytes at most of one request to it.")
+    serve_seconds: PositiveFloat = Field(
+        default=30, description="Seconds in which a request must come in, get its turn, and be worked on: each."
+    )
+    serve_interval: PositiveFloat = Field(default=5, description="Seconds between two looks at which is the champion.")
     notify: SecretStr | None = Field(
         default=None,
         description="Whom to tell of runs that failed, nobody if not given: the URL of a webhook (https://…, Slack's, "
