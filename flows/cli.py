@@ -142,6 +142,24 @@ def _add_prediction(commands: Any, store: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="to listen at; 127.0.0.1, this machine alone, if not given")
     serve.add_argument("--port", type=int, default=8000, help="to listen at; 8000 if not given")
     serve.set_defaults(command=_serve_model)
+    _add_suggestions(commands, model)
+
+
+def _add_suggestions(commands: Any, model: argparse.ArgumentParser) -> None:
+    """Add the command that says what to measure next."""
+    suggesting = commands.add_parser("suggest", parents=[model], help="say what to measure next")
+    suggesting.add_argument("items", metavar="CANDIDATE", nargs="*", help="as those of `matlift predict`")
+    suggesting.add_argument("--count", metavar="N", type=_count, default=10, help="how many; 10 if not given")
+    suggesting.add_argument(
+        "--simulate",
+        action="store_true",
+        help="of no candidates: say how many of the model's own measurements such advice would have saved",
+    )
+    suggesting.add_argument(
+        "--output", metavar="FILE", type=Path, help=".csv; without it CSV on stdout; of a simulation its curves as .png"
+    )
+    suggesting.add_argument("--column", metavar="NAME", help="as that of `matlift predict`")
+    suggesting.set_defaults(command=_suggest)
 
 
 def _add_screening(commands: Any, store: argparse.ArgumentParser) -> None:
@@ -337,6 +355,22 @@ def _predict(options: argparse.Namespace) -> None:
             f"{count.rows:,} rows in {options.output}: {count.bad:,} without a value, {count.outside:,} out of domain"
         )
         print(said, file=sys.stderr)  # noqa: T201
+
+
+def _suggest(options: argparse.Namespace) -> None:
+    """Suggest what to measure next, or simulate what that saves."""
+    prepare()
+    from flows.suggest import show_simulation, write_suggestions  # noqa: PLC0415 -- after `prepare`
+    from tasks.predict import Inputs  # noqa: PLC0415
+    from tasks.suggest import opened  # noqa: PLC0415
+
+    with _model(options) as location:
+        predictor, measured = opened(location)
+    if options.simulate:
+        show_simulation(predictor, measured, options.output)
+    else:
+        inputs = Inputs(options.items or ["-"], predictor.takes, options.column)
+        write_suggestions(predictor, measured, inputs, options.count, options.output)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -30,7 +30,15 @@ def load(location: str, storage: Mapping[str, Any] | None = None) -> Predictor:
         MatliftError: there is no bundle, or one that is damaged, was tampered with, is of a newer format or is not only
             data; in one sentence.
     """
-    bundle = read_bundle(location, storage or {})
+    return restored(read_bundle(location, storage or {}))
+
+
+def restored(bundle: Bundle) -> Predictor:
+    """Return the predictor of a bundle that was read.
+
+    Raises:
+        MatliftError: its files do not fit together.
+    """
     try:
         predictor = _predictor(bundle)
         predictor.rehearse()

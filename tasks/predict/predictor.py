@@ -98,6 +98,14 @@ class Predictor:
             numbers[:, some], in_domain[some], reasons[some] = self._block(items[some])
         return Predictions(numbers, in_domain, reasons)
 
+    def represent(self, items: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return what the source's trunk makes of items that can be predicted: their activations (n, w)."""
+        order, parts = ordered((self.represented,)), []
+        for start in range(0, len(items), BLOCK):
+            rows = self.featurizer.rows(items[start : start + BLOCK])
+            parts.append(computed(order, rows.features, rows.elements)[self.represented.key])
+        return np.concatenate(parts) if parts else np.zeros((0, self.certainty.points.shape[0]), np.float32)
+
     def rehearse(self) -> None:
         """Compute one made-up row: what does not fit together is found when a model is loaded, not when it is used.
 
