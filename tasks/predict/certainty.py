@@ -42,8 +42,8 @@ class Certainty:
     """What tells how sure predictions are.
 
     Attributes:
-        rows: (m, w), the activations of the rows of the domain.
-        points: (w, M), the same times -2 in single precision, filled up with zeros to a multiple of GROUPS.
+        rows: (m, w), the activations of the rows of the domain, in single precision as the trunk gives them.
+        points: (w, M), the same times -2, filled up with zeros to a multiple of GROUPS.
         squares: (M,), of their lengths; infinite where there is no row.
         longest: the greatest of these.
         unit: of distances.
@@ -54,7 +54,7 @@ class Certainty:
         factor: the half width of the interval, in units of the expected error.
     """
 
-    rows: Vector
+    rows: Array
     points: Array
     squares: Array
     longest: float
@@ -77,14 +77,14 @@ class Certainty:
             intervals: `intervals.json`.
             level: how many measurements of 1 an interval is to hold.
         """
-        rows = tensors["represented"].astype(np.float64)
+        rows = tensors["represented"].astype(np.float32)
         errors = np.array(intervals["errors"], np.float64)
         if len(errors) != len(rows):
             raise ValueError("domain and intervals are not of the same rows")
         points = np.zeros((-(-len(rows) // GROUPS) * GROUPS, rows.shape[1]), np.float32)
         points[: len(rows)] = -2 * rows
         squares = np.full(len(points), np.inf, np.float32)
-        squares[: len(rows)] = np.sum(rows**2, axis=1)
+        squares[: len(rows)] = np.sum(rows.astype(np.float64) ** 2, axis=1)
         factors = {entry["level"]: entry["factor"] for entry in intervals["factors"]}
         return cls(
             rows=rows,
@@ -138,16 +138,18 @@ class Certainty:
         doubt = 2 * (some.shape[1] + 2) * np.finfo(np.float32).eps * (own + self.longest)  # no rounding is more
         likely = rough <= (np.partition(least, several - 1, axis=1)[:, several - 1] + doubt)[:, None]
         row, place = _true_cells(likely)
-        apart = self.rows[place] - some[row].astype(np.float64)
-        squares = np.einsum("cw,cw->c", apart, apart)
-        order = np.lexsort((squares, row))
-        first = np.searchsorted(row, np.arange(len(some)))
-        nearest = order[first[:, None] + np.arange(several)]
-        return squares[nearest], place[nearest]
+        apart = self.rows[place]
+        apart -= some[row]
+        number = np.bincount(row, minlength=len(some))  # of those that are looked at, several or a few more
+        first = np.cumsum(number) - number
+        squares = np.full((len(some), number.max()), np.inf, np.float32)
+        squares[row, np.arange(len(row)) - first[row]] = np.vecdot(apart, apart)
+        order = np.argsort(squares, axis=1, kind="stable")[:, :several]
+        return np.take_along_axis(squares, order, axis=1).astype(np.float64), place[first[:, None] + order]
 
 
 def _true_cells(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return rows and columns of the few cells that are true, of a matrix whose width is a multiple of 8."""
     word = np.flatnonzero(mask.view(np.uint64))  # eight cells at once: nine in ten of such words are empty
-    of, byte = np.nonzero(mask.view(np.uint8).reshape(-1, 8)[word])
-    return np.divmod(8 * word[of] + byte, mask.shape[1])
+    cell = np.flatnonzero(mask.reshape(-1, 8)[word])
+    return np.divmod(8 * word[cell // 8] + cell % 8, mask.shape[1])

@@ -174,7 +174,7 @@ def publish(folder: Path, kind: Kind, items: Sequence[str]) -> tuple[Fitted, Sca
     return model, scale
 
 
-@pytest.mark.parametrize(("name", "size"), [("formulas-small", 200_000), ("formulas", 50_000), ("smiles", 20_000)])
+@pytest.mark.parametrize(("name", "size"), [("formulas-small", 100_000), ("formulas", 50_000), ("smiles", 20_000)])
 def test_from_file_to_file(contest: Contest, tmp_path: Path, name: str, size: int) -> None:
     kind = KINDS[name]
     items = qm9_smiles() if kind.takes == "smiles" else computed_formulas(size * (ROUNDS + 1), seed=5)

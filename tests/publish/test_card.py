@@ -76,7 +76,7 @@ def test_it_says_where_the_domain_ends_and_how_true_intervals_are(facts: Facts) 
     predictions = facts.predictions.assign(distance=2.0)
     metrics = {**facts.metrics, "intervals": {"level": 0.9, "coverage": 0.897, "width": 123.4}}
     card = write_card(dataclasses.replace(facts, predictions=predictions, metrics=metrics), PICTURES)
-    assert "at most 2.00 from the measured ones" in card
+    assert "at most 2.00 from the measured\n  ones in the activations" in card
     assert "Its 90 % intervals hold 89.7 % of the held-out measurements; their mean width is 123 kJ/mol." in card
     assert "The 95 % interval of the mean absolute error of the one published is" in card
 
