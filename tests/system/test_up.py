@@ -100,7 +100,8 @@ def test_the_dashboard_shows_a_run_with_its_artifacts_and_the_deployments(stack:
         reports = stack.ask("POST", "artifacts/filter", artifacts={"key": {"any_": ["report-tiny"]}})
         page.open(f"{stack.api.removesuffix('/api')}/v2/artifacts/artifact/{reports[0]['id']}")
         page.until("Formation energies of binary compounds, made up", "report.html")
-        assert page.value("[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth).length") == 2
+        drawn = "[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth).length"
+        assert stack.waited(lambda: page.value(drawn), lambda found: found == 2)
         page.open(f"{stack.api.removesuffix('/api')}/v2/deployments")
         page.until("3 Deployments", "retrain", "watch", "screen")
         page.open(json.loads((stack.place.folder / ".matlift" / "stack.json").read_text())["page"])
