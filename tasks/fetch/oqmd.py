@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from tasks.errors import MatliftError
-from tasks.fetch import optimade, oqmd_dump, table
+from tasks.fetch import optimade, table
 from tasks.fetch.about import About
 from tasks.fetch.ask import BRIEF, Line, OddError
 from tasks.fetch.crawl import Body, Page, Service, crawl
@@ -67,6 +67,8 @@ def identity(data: Oqmd) -> str:
         case "optimade":
             return optimade.identity(_optimade(data))
         case "dump":
+            from tasks.fetch import oqmd_dump  # noqa: PLC0415 -- SQLAlchemy, behind it, takes a second to load
+
             return oqmd_dump.identity(data)
     return table.identity(_table(data))
 
@@ -86,6 +88,8 @@ def read(data: Oqmd, identity: str) -> Records:
         case "optimade":
             return optimade.gather(_optimade(data), identity, NAME)
         case "dump":
+            from tasks.fetch import oqmd_dump  # noqa: PLC0415 -- SQLAlchemy, behind it, takes a second to load
+
             return records(oqmd_dump.read(data), NAME, unit)
     rows = table.read(_table(data), identity).rows
     return Records(rows.assign(table=NAME), unit)

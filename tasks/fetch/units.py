@@ -1,14 +1,17 @@
 """Units of properties: from the one that a database gives to the one that a recipe asks for."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pint
 
 from tasks.errors import MatliftError
 from tasks.formulas import atoms
 from tasks.recipe import Unit
+
+if TYPE_CHECKING:  # it takes a second to load, which most runs need not wait for
+    import pint
 
 PER_ATOM = "/atom"
 
@@ -31,6 +34,8 @@ def convert(values: pd.Series, unit: Unit, to: Unit, formulas: pd.Series, *, dif
     """
     if unit == to:
         return values
+    import pint  # noqa: PLC0415
+
     try:
         converted = pd.Series(_convert(values.to_numpy(float), unit, to, differences=differences), index=values.index)
     except (pint.DimensionalityError, pint.OffsetUnitCalculusError) as error:
@@ -66,4 +71,6 @@ def _atoms(formula: str) -> float:
 @cache
 def _registry() -> "pint.UnitRegistry[float]":
     """Return pint's units, which take half a second to load."""
+    import pint  # noqa: PLC0415
+
     return pint.UnitRegistry()
