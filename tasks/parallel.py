@@ -10,6 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -35,12 +37,20 @@ LIBRARIES = [
     "sklearn.ensemble",
     "sklearn.linear_model",
     "torch",
+    "torch._dynamo",  # which the first optimiser loads, and half of SymPy with it
 ]
 
 SIZE = 750e6  # bytes that a process takes that compares methods
 AHEAD = 2  # chunks on their way per process: one in work, and one that waits so that none idles
 
 log = logging.getLogger(__name__)
+
+
+def prepare() -> None:
+    """Begin to load what processes need, beside what is done before there is work for them: it takes seconds."""
+    if cores() > 1 and address() is None:
+        _context(LIBRARIES)
+        forkserver.ensure_running()
 
 
 def run_chunks(
@@ -167,18 +177,23 @@ def _processes(
     workers: int, label: str, libraries: Sequence[str] = LIBRARIES, shared: tuple[Any, ...] = ()
 ) -> Iterator[Submit]:
     """Start processes on this machine, which may share something; yield what submits a function with its argument."""
-    # Processes forked from this one would inherit Prefect's threads and locks, in whatever state. The server that forks
-    # them has loaded the libraries once, and has none of that; nor the main module, which it would load by default.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*libraries])
     try:
-        with ProcessPoolExecutor(workers, context, _begin, shared) as pool:
+        with ProcessPoolExecutor(workers, _context(libraries), _begin, shared) as pool:
             yield pool.submit
     except BrokenProcessPool as error:
         raise MatliftError(
             f"a process of “{label}” was killed, most often for lack of memory: free some, then run again; "
             "what was finished is kept"
         ) from error
+
+
+def _context(libraries: Sequence[str]) -> BaseContext:
+    """Return what starts processes that have loaded these libraries, unless it has been started with others before."""
+    # Processes forked from this one would inherit Prefect's threads and locks, in whatever state. The server that forks
+    # them has loaded the libraries once, and has none of that; nor the main module, which it would load by default.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*libraries])
+    return context
 
 
 _shared: list[Any] = []  # what this process shares with the others, in one that `run_parts` has started

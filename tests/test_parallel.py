@@ -28,6 +28,10 @@ def process(_numbers: Sequence[int]) -> int:
     return os.getpid()
 
 
+def parent(_numbers: Sequence[int]) -> int:
+    return os.getppid()
+
+
 def prefect_has_state(_: Sequence[int]) -> bool:
     return hasattr(prefect, "state")
 
@@ -101,6 +105,21 @@ for worker in run_chunks(process, range(8), chunk=1, label="where"):
     while worker.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not worker.exists()
+
+
+@several
+def test_what_starts_processes_is_there_before_there_is_work() -> None:
+    script = """
+from multiprocessing import forkserver
+from test_parallel import parent
+from tasks import parallel
+parallel.LIBRARIES.clear()
+parallel.prepare()
+there = forkserver._forkserver._forkserver_pid
+assert there and set(parallel.run_chunks(parent, range(4), chunk=1, label="where")) == {there}
+"""
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": path})
 
 
 def test_few_chunks_are_on_their_way_at_once() -> None:
