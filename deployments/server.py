@@ -1,8 +1,10 @@
 """Prefect's server, as commands talk to it: which one it is, and what goes wrong with it as one sentence."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,13 +17,11 @@ if TYPE_CHECKING:
 
 POOL = "matlift"
 
-# Set before Prefect is imported. Its temporary server takes up to 20 s to start on two cores; the terminal shows our
-# own lines, the dashboard those of every room.
+# Set before Prefect is imported. The terminal shows our own lines, the dashboard those of every room.
 PREFECT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks",
     "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -42,6 +42,28 @@ def address() -> str | None:
 
     named: str | None = PREFECT_API_URL.value()
     return named
+
+
+def healthy(api: str) -> bool:
+    """Tell whether the server with this address of its API answers."""
+    try:
+        return _asker().get(f"{api}/health").is_success
+    except httpx.TransportError:
+        return False
+
+
+@cache
+def _asker() -> httpx.Client:
+    """Return what asks again and again; it takes longer to make one than to ask."""
+    return httpx.Client(timeout=5)
+
+
+def free_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 @contextmanager

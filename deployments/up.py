@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 
 from deployments.children import Child
 from deployments.local import Stack, announce
 from deployments.recovery import end_processes, recover
-from deployments.server import POOL, client
+from deployments.server import POOL, client, healthy
 from tasks.errors import MatliftError
 from tasks.s3 import endpoint
 from tasks.seaweed import revive
@@ -199,10 +198,7 @@ def _wait(child: Child, ready: Callable[[], bool]) -> None:
 
 def _healthy() -> bool:
     """Tell whether the server answers."""
-    try:
-        return httpx.get(f"{os.environ['PREFECT_API_URL']}/health", timeout=5).is_success
-    except httpx.TransportError:
-        return False
+    return healthy(os.environ["PREFECT_API_URL"])
 
 
 def worker_is_online() -> bool:

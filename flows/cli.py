@@ -14,6 +14,7 @@ from dotenv import load_dotenv
 
 from deployments.local import reserved, running
 from deployments.server import address, client, prepare
+from deployments.temporary import TemporaryServer
 from tasks.errors import MatliftError
 from tasks.passwords import hidden
 from tasks.recipe import load_recipe, recipe_names
@@ -244,14 +245,16 @@ def _run(options: argparse.Namespace) -> None:
     """Run the pipeline; a wrong recipe or store is refused before anything heavy is loaded."""
     fields = dict(options.settings)
     plan = load_recipe(options.recipe, fields)
+    server = _server()
     with _store(options.store):
-        _prepare_prefect()
         from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
 
         from flows.display import Display  # noqa: PLC0415
         from flows.retrain import retrain  # noqa: PLC0415
 
         with Display(plan.name, plan.title) as display, tags(plan.name):
+            if server:
+                server.wait()
             bundle = retrain(options.recipe, fields)
         display.finish(bundle)
 
@@ -260,13 +263,15 @@ def _land(options: argparse.Namespace) -> None:
     """Land measurements; fails only if no file could be used."""
     fields = dict(options.settings)
     plan = load_recipe(options.recipe, fields)
+    server = _server()
     with _store(options.store):
-        _prepare_prefect()
         from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
 
         from flows.display import show_arrival  # noqa: PLC0415
         from flows.land import land  # noqa: PLC0415
 
+        if server:
+            server.wait()
         with tags(plan.name):
             arrival = land(options.recipe, options.files, fields)
         if not arrival.files:
@@ -276,13 +281,12 @@ def _land(options: argparse.Namespace) -> None:
         if not any(file.landing for file in arrival.files):
             raise MatliftError("; ".join(file.refusal for file in arrival.files if file.refusal))
         show_arrival(arrival, plan)
-        _decide(plan.name)
+        if not server:  # a temporary one has no deployments
+            _decide(plan.name)
 
 
 def _decide(recipe: str) -> None:
-    """Let the server that watches a recipe, if there is one, start a training right now if the target has changed."""
-    if not address():  # a temporary server has no deployments
-        return
+    """Let the server, if it watches a recipe, start a training right now if the target has changed."""
     from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
 
     from flows.display import show_decision  # noqa: PLC0415
@@ -299,12 +303,14 @@ def _screen(options: argparse.Namespace) -> None:
     """Find the best candidates."""
     prepare()
     candidates = _candidates(options)
+    server = _server()
     with _store(options.store):
-        _prepare_prefect()
         from flows.display import Display, show_screening  # noqa: PLC0415 -- after PREFECT is set
         from flows.screen import screen  # noqa: PLC0415
 
         with Display(hidden(options.model), f"the best {options.best:,} of all candidates, {options.by}"):
+            if server:
+                server.wait()
             screening = screen(options.model, candidates, options.best, options.by)
         show_screening(screening, options.output)
 
@@ -328,12 +334,14 @@ def _candidates(options: argparse.Namespace) -> Any:
         raise MatliftError(f"--{wrong['loc'][0]} {why}") from error
 
 
-def _prepare_prefect() -> None:
-    """Set what Prefect reads when it is imported, and make sure that its server answers, if the settings name one."""
+def _server() -> TemporaryServer | None:
+    """Make sure that the server answers that Prefect's settings name; if they name none, start a temporary one."""
     prepare()
-    if address():
-        with client() as server:
-            server.hello().raise_for_status()
+    if not address():
+        return TemporaryServer()
+    with client() as server:
+        server.hello().raise_for_status()
+    return None
 
 
 def _recipes(_: argparse.Namespace) -> None:

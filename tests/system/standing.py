@@ -3,7 +3,6 @@
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,17 +16,11 @@ import tiny
 from browser import Page, browser
 from places import PATIENCE, Place, Run
 
+from deployments.server import free_port
+
 LOGIN = ("admin", "of the tests")
 
 Json = dict[str, Any]
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def prepare(place: Place) -> None:

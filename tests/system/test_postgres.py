@@ -12,7 +12,9 @@ from tempfile import mkdtemp
 
 import pytest
 from places import PATIENCE, Place
-from standing import free_port, prepare, standing
+from standing import prepare, standing
+
+from deployments.server import free_port
 
 Places = Callable[[str], Place]
 
