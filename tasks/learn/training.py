@@ -181,9 +181,8 @@ class _Descent:
         self.working = _in_bfloat16(self.network) if self.half else self.network
         self.weights = _learning(self.network)
         self.copies = _learning(self.working)
-        self.gradients = [torch.empty_like(weight) for weight in self.weights]
-        for weight, gradient in zip(self.weights, self.gradients, strict=True):
-            weight.grad = gradient
+        if self.half:
+            self._take([torch.empty_like(weight) for weight in self.weights])
 
     def epoch(self, features: Tensor, units: Tensor, targets: Tensor) -> float:
         """Take a step for each batch of the rows, in an order drawn anew; return the mean loss.
@@ -207,10 +206,19 @@ class _Descent:
         add_up([missed])
         return (missed / len(features)).item()
 
+    def _take(self, gradients: list[Tensor]) -> None:
+        """Let the optimiser step by these tensors."""
+        self.gradients = gradients
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+
     @torch.no_grad()
     def _step(self, gradients: Sequence[Tensor]) -> None:
         """Move the weights by the gradients of the copies."""
-        torch._foreach_copy_(self.gradients, list(gradients))
+        if self.half:
+            torch._foreach_copy_(self.gradients, list(gradients))
+        else:
+            self._take([gradient.contiguous() for gradient in gradients])  # the optimiser reads them as if they were
         add_up(self.gradients)
         self.optimizer.step()
         for group, start in zip(self.optimizer.param_groups, self.starts, strict=False):
