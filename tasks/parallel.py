@@ -37,7 +37,6 @@ LIBRARIES = [
     "sklearn.ensemble",
     "sklearn.linear_model",
     "torch",
-    "torch._dynamo",  # which the first optimiser loads, and half of SymPy with it
 ]
 
 SIZE = 750e6  # bytes that a process takes that compares methods

@@ -4,17 +4,17 @@ import math
 import multiprocessing
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tasks.learn.group import add_up, agree, in_group, rank, size
 from tasks.learn.networks import LayeredNetwork
+from tasks.learn.steps import Steps
 
 LARGE = 256  # rows of a batch from which bfloat16, several threads and a GPU pay; below, they cost more than they save
 BEND = 0.1  # where the loss turns from square to linear, in units of the targets' spread
@@ -90,7 +90,7 @@ def train(
 ) -> list[Epoch]:
     """Train a network in place; with validation rows it ends with the weights of its best epoch.
 
-    AdamW (arXiv:1711.05101) on a one-cycle schedule (arXiv:1708.07120) with the Huber loss. Frozen layers are passed
+    AdamW on a one-cycle schedule (tasks/learn/steps.py) with the Huber loss. Frozen layers are passed
     once, before the first step. Large batches are for a GPU if there is one, shared by all if there are several, and
     their matrix products are done in bfloat16 there and where the processor has it.
 
@@ -166,23 +166,20 @@ class _Descent:
         self.half = self.batch >= LARGE and (self.device.type == "cuda" or bfloat16_is_fast())
         groups = _groups(network, schedule)
         decay = 0 if schedule.pull else schedule.decay
-        self.optimizer = torch.optim.AdamW(groups, lr=schedule.rate, weight_decay=decay, fused=True)
-        steps = schedule.epochs * math.ceil(rows / self.batch)
-        total = max(steps + 1, 6)  # of 5 steps the warm-up would be none, by which the scheduler divides
-        peaks = [group["lr"] for group in groups]
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, peaks, total_steps=total, pct_start=0.2)
-        self.starts = [[weight.detach().clone() for weight in group["params"]] for group in groups if schedule.pull]
+        self.steps = Steps(groups, decay, schedule.epochs * math.ceil(rows / self.batch))
+        self.starts = {
+            peak: [weight.detach().clone() for weight in weights] for peak, weights in groups.items() if schedule.pull
+        }
         self.result = deepcopy(network) if schedule.average else network
 
     def freeze(self, layers: int) -> None:
         """Freeze the first layers, and let the others learn."""
         self.network.freeze(layers)
-        self.optimizer.zero_grad()  # without a gradient a weight takes no step, and does not decay
         self.working = _in_bfloat16(self.network) if self.half else self.network
         self.weights = _learning(self.network)
         self.copies = _learning(self.working)
-        if self.half:
-            self._take([torch.empty_like(weight) for weight in self.weights])
+        self.gradients = [torch.empty_like(weight) for weight in self.weights] if self.half else []
+        self.steps.choose(self.weights)
 
     def epoch(self, features: Tensor, units: Tensor, targets: Tensor) -> float:
         """Take a step for each batch of the rows, in an order drawn anew; return the mean loss.
@@ -206,30 +203,23 @@ class _Descent:
         add_up([missed])
         return (missed / len(features)).item()
 
-    def _take(self, gradients: list[Tensor]) -> None:
-        """Let the optimiser step by these tensors."""
-        self.gradients = gradients
-        for weight, gradient in zip(self.weights, gradients, strict=True):
-            weight.grad = gradient
-
     @torch.no_grad()
     def _step(self, gradients: Sequence[Tensor]) -> None:
         """Move the weights by the gradients of the copies."""
         if self.half:
             torch._foreach_copy_(self.gradients, list(gradients))
         else:
-            self._take([gradient.contiguous() for gradient in gradients])  # the optimiser reads them as if they were
+            self.gradients = [gradient.contiguous() for gradient in gradients]
         add_up(self.gradients)
-        self.optimizer.step()
-        for group, start in zip(self.optimizer.param_groups, self.starts, strict=False):
-            strength = group["lr"] * self.schedule.pull
-            torch._foreach_lerp_(group["params"], start, strength / (1 + strength))  # implicit: it cannot overshoot
-        self.scheduler.step()
+        strengths = {peak: self.steps.rate(peak) * self.schedule.pull for peak in self.starts}
+        self.steps.take(self.gradients)
+        for peak, strength in strengths.items():  # implicit: it cannot overshoot
+            torch._foreach_lerp_(list(self.steps.groups[peak]), self.starts[peak], strength / (1 + strength))
         if self.half:
             torch._foreach_copy_(self.copies, self.weights)
         if self.schedule.average:
-            steps = self.scheduler.last_epoch
-            share = min(self.schedule.average, (1 + steps) / (10 + steps))  # the first weights are soon forgotten
+            taken = self.steps.taken
+            share = min(self.schedule.average, (1 + taken) / (10 + taken))  # the first weights are soon forgotten
             torch._foreach_lerp_(list(self.result.parameters()), list(self.network.parameters()), 1 - share)
 
 
@@ -238,15 +228,15 @@ def _learning(network: LayeredNetwork) -> list[Tensor]:
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
-def _groups(network: LayeredNetwork, schedule: Schedule) -> list[dict[str, Any]]:
-    """Return the weights that learn, in a group for each peak learning rate."""
+def _groups(network: LayeredNetwork, schedule: Schedule) -> Mapping[float, list[Tensor]]:
+    """Return the weights that learn, by their peak learning rates."""
     above: dict[Tensor, int] = {
         weight: len(network.trunk) - place for place, layer in enumerate(network.trunk) for weight in layer.parameters()
     }
     groups: dict[float, list[Tensor]] = defaultdict(list)
     for weight in _learning(network):
         groups[schedule.rate / schedule.fall ** above.get(weight, 0)].append(weight)
-    return [{"params": weights, "lr": rate} for rate, weights in groups.items()]
+    return groups
 
 
 def _in_bfloat16(network: LayeredNetwork) -> LayeredNetwork:
