@@ -248,6 +248,7 @@ def _run(options: argparse.Namespace) -> None:
     server = _server()
     with _store(options.store):
         from prefect import tags  # noqa: PLC0415 -- after PREFECT is set
+        from prefect.flow_engine import FlowRunTimeoutError  # noqa: PLC0415
 
         from flows.display import Display  # noqa: PLC0415
         from flows.retrain import retrain  # noqa: PLC0415
@@ -255,7 +256,13 @@ def _run(options: argparse.Namespace) -> None:
         with Display(plan.name, plan.title) as display, tags(plan.name):
             if server:
                 server.wait()
-            bundle = retrain(options.recipe, fields)
+            try:
+                bundle = retrain(options.recipe, fields)
+            except FlowRunTimeoutError as error:
+                raise MatliftError(
+                    f"the run took longer than MATLIFT_TIME_LIMIT allows, {settings().time_limit:g} s: raise it and "
+                    "run again; what was finished is kept"
+                ) from error
         display.finish(bundle)
 
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import cores
 import httpx
 import pandas as pd
 import pytest
@@ -95,6 +96,13 @@ def scheduler() -> Iterator[str]:
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
         yield cluster.scheduler_address
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Work stays in this process: others take seconds to start, and tests/test_parallel.py is about them."""
+    with cores.one_core():
+        yield
 
 
 @pytest.fixture

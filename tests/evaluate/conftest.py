@@ -1,6 +1,5 @@
 """A made-up property, computed and measured, small enough to compare all methods on it in a second."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -33,18 +32,6 @@ def _one_thread() -> Iterator[None]:
     """Threads of trees and matrix products wait for each other for seconds where the processors are busy."""
     with threadpool_limits(1):
         yield
-
-
-@pytest.fixture
-def one_core() -> Iterator[None]:
-    """Jobs stay in this process: others take seconds to start, and tests/test_parallel.py is about them."""
-    if not hasattr(os, "sched_setaffinity"):  # not on macOS
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    yield
-    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="session")

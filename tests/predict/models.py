@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from cores import one_core
 
 from tasks.curate import curate
 from tasks.evaluate import best, evaluate
@@ -103,6 +104,11 @@ def _recipe(content: dict[str, Any], rows: Rows, column: str, folder: Path) -> R
 
 def publish_model(store: Store, plan: Recipe, folder: Path) -> Published:
     """Publish the model of a recipe, without a flow, and copy the bundle into a folder."""
+    with one_core():
+        return _publish(store, plan, folder)
+
+
+def _publish(store: Store, plan: Recipe, folder: Path) -> Published:
     raws = fetch.fn(plan.source, plan.property.unit), fetch.fn(plan.target, plan.property.unit)
     source = curate.fn(raws[0], plan.source.rules, plan.features)
     target = curate.fn(raws[1], plan.target.rules, plan.features, within=source)

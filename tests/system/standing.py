@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import tiny
 from browser import Page, browser
+from cores import pin
 from places import PATIENCE, Place, Run
 
 from deployments.server import free_port
@@ -119,7 +120,7 @@ class Standing:
 
     def quick(self) -> None:
         """Give runs one core: what is small is done sooner than processes are started for it."""
-        os.sched_setaffinity(self.pid("worker"), {min(os.sched_getaffinity(0))})
+        pin(self.pid("worker"))
 
     @contextmanager
     def dashboard(self) -> Iterator[Page]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from cores import one_core
 from places import Place, bundle, metrics
 
 from tasks.recipe import RECIPES
 
 Places = Callable[[str], Place]
 
-ENOUGH = 4_000  # rows of a large table
+ENOUGH = 2_000  # rows of a large table
 
 # What makes a recipe cheap, beside shorter tables; few values of the target are in these ranges.
 BETWEEN = {"formation-energy": [-6, -2], "porphyrin": [0.5, 8]}
@@ -60,7 +61,8 @@ def test_a_recipe_runs_on_local_files_and_its_bundle_says_what_it_was_made_from(
     here.write(content)
     files = {part: shortened(shared_data / file, tmp_path) for part, file in FILES[name].items()}
     settings = [("--set", f"{part}.data.at={file}") for part, file in files.items()]
-    ended = here.run(*chain.from_iterable(settings), PREFECT_API_URL=prefect_api)
+    with one_core():
+        ended = here.run(*chain.from_iterable(settings), PREFECT_API_URL=prefect_api)
     assert (ended.status, ended.complained) == (0, [])
     of, unit, citation = WORDS[name]
     stored = here.files()

@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pytest
 import tiny
+from cores import one_core
+from distributed import Client
 from places import Ended, Files, Place, bundle, metrics, objects, refused
 from safetensors.numpy import load
 
@@ -68,7 +70,7 @@ def killed(place: Places, recipe: dict[str, Any], prefect_api: str) -> Outcome:
     """A first run that was killed while it compared the methods."""
     first = place("first")
     first.write(recipe)
-    with first.running(PREFECT_API_URL=prefect_api) as run:
+    with one_core(), first.running(PREFECT_API_URL=prefect_api) as run:
         run.until("made checkpoints/")
         run.kill()
         return Outcome(first, run.ended(), first.files())
@@ -77,33 +79,32 @@ def killed(place: Places, recipe: dict[str, Any], prefect_api: str) -> Outcome:
 @pytest.fixture(scope="module")
 def finished(killed: Outcome, prefect_api: str) -> Outcome:
     """The run after the one that was killed."""
-    ended = killed.place.run(PREFECT_API_URL=prefect_api)
+    with one_core():
+        ended = killed.place.run(PREFECT_API_URL=prefect_api)
     return Outcome(killed.place, ended, killed.place.files())
 
 
 @pytest.fixture(scope="module")
-def elsewhere(place: Places, recipe: dict[str, Any], prefect_api: str) -> Outcome:
-    """A run of the same recipe with another store."""
+def elsewhere(place: Places, recipe: dict[str, Any], prefect_api: str, scheduler: str) -> tuple[Outcome, int]:
+    """A run of the same recipe with another store, spread over a Dask cluster, and how busy that was."""
     other = place("other")
     other.write(recipe)
-    ended = other.run(PREFECT_API_URL=prefect_api)
-    return Outcome(other, ended, other.files())
+    with Client(scheduler, set_as_default=False) as dask:
+        ended = other.run(PREFECT_API_URL=prefect_api, MATLIFT_DASK=scheduler)
+        steps = dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+    return Outcome(other, ended, other.files()), steps
 
 
 @pytest.fixture(scope="module")
 def repeated(finished: Outcome, prefect_api: str) -> tuple[Outcome, Dashboard]:
     """A run with nothing left to do, and what its Prefect server saw of it."""
-    ended = finished.place.run(PREFECT_API_URL=prefect_api)
+    with one_core():
+        ended = finished.place.run(PREFECT_API_URL=prefect_api)
     outcome = Outcome(finished.place, ended, finished.place.files())
 
-    def ask(what: str, **question: Any) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{prefect_api}/{what}/filter", json=question, timeout=60).raise_for_status()
-        found: list[dict[str, Any]] = answer.json()
-        return found
-
-    run = ask("flow_runs", sort="START_TIME_DESC", limit=1)[0]
+    (run,) = filtered(prefect_api, "flow_runs", sort="START_TIME_DESC", limit=1)
     this = {"flow_runs": {"id": {"any_": [run["id"]]}}}
-    return outcome, Dashboard(run, ask("task_runs", **this), ask("artifacts", **this))
+    return outcome, Dashboard(run, *(filtered(prefect_api, what, **this) for what in ("task_runs", "artifacts")))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def deserted(
     """A run with another seed, whose store died while it compared the methods."""
     other = finished.place.copy_to(tmp_path_factory.mktemp("deserted"))
     other.write(recipe | {"transfer": recipe["transfer"] | {"seed": 1}})
-    with other.running(PREFECT_API_URL=prefect_api, MATLIFT_STORE_PATIENCE="0") as run:
+    with one_core(), other.running(PREFECT_API_URL=prefect_api, MATLIFT_STORE_PATIENCE="0") as run:
         run.until("re-used checkpoints/")
         other.kill_store()
         return Outcome(other, run.ended(), other.files())
@@ -122,8 +123,16 @@ def deserted(
 @pytest.fixture(scope="module")
 def another_seed(deserted: Outcome, prefect_api: str) -> Outcome:
     """The same again, with a store that lives."""
-    ended = deserted.place.run(PREFECT_API_URL=prefect_api)
+    with one_core():
+        ended = deserted.place.run(PREFECT_API_URL=prefect_api)
     return Outcome(deserted.place, ended, deserted.place.files())
+
+
+def filtered(api: str, what: str, **question: Any) -> list[dict[str, Any]]:
+    """Return what a Prefect server knows, flow runs or artifacts say."""
+    answer = httpx.post(f"{api}/{what}/filter", json=question, timeout=60).raise_for_status()
+    found: list[dict[str, Any]] = answer.json()
+    return found
 
 
 def fill(disk: Path) -> Path:
@@ -230,8 +239,12 @@ def test_another_seed_compares_anew_and_reuses_what_comes_before(finished: Outco
     assert json.loads(another_seed.files[LATEST].data)["path"] in new
 
 
-def test_the_same_recipe_in_another_store_gives_the_same_bits(finished: Outcome, elsewhere: Outcome) -> None:
-    one, other = finished.files, elsewhere.files
+def test_the_same_recipe_in_another_store_and_on_a_dask_cluster_gives_the_same_bits(
+    finished: Outcome, elsewhere: tuple[Outcome, int]
+) -> None:
+    (_, _, other), steps = elsewhere
+    assert steps > 0
+    one = finished.files
     assert objects(one) == objects(other)
     ours, theirs = (bundle(files, "tiny") for files in (one, other))
     for name in ("weights.safetensors", "predictions.parquet", "model.json", "features.json"):
@@ -247,12 +260,19 @@ def test_a_store_that_dies_ends_the_run_in_one_sentence(finished: Outcome, deser
     assert deserted.files[LATEST].data == finished.files[LATEST].data
 
 
+def test_a_run_over_the_time_limit_ends_with_that_reason(finished: Outcome, prefect_api: str) -> None:
+    sentence = refused(finished.place.run(PREFECT_API_URL=prefect_api, MATLIFT_TIME_LIMIT="1"))
+    assert sentence.startswith("matlift: the run took longer than MATLIFT_TIME_LIMIT allows, 1 s")
+    (run,) = filtered(prefect_api, "flow_runs", sort="START_TIME_DESC", limit=1)
+    assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "TimedOut")
+
+
 def test_a_full_disk_ends_the_run_in_one_sentence_and_nothing_is_half_published(
     finished: Outcome, recipe: dict[str, Any], prefect_api: str, small_disk: Path
 ) -> None:
     small = finished.place.copy_to(small_disk)
     small.write(recipe | {"title": "Only the bundle is made anew"})
-    with small.running(PREFECT_API_URL=prefect_api) as run:
+    with one_core(), small.running(PREFECT_API_URL=prefect_api) as run:
         run.until("re-used checkpoints/")
         ballast = fill(small_disk)
         sentence = refused(run.ended())

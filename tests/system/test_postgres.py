@@ -57,14 +57,16 @@ def database() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_the_stack_works_with_the_servers_data_in_postgresql(database: str, place: Places) -> None:
+def test_the_stack_works_with_the_servers_data_in_postgresql_and_watches_by_itself(
+    database: str, place: Places
+) -> None:
     here = place("postgres")
     prepare(here)
-    with standing(here, "--postgres", database) as stack:
-        look = stack.ask("POST", f"deployments/{stack.deployment('watch/tiny')['id']}/create_flow_run")
-        assert stack.until(look["id"], "Completed", "Failed")["state_name"] == "Completed"
-        scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-        assert stack.waited(lambda: stack.ask("POST", "flow_runs/filter", **scheduled), bool)
+    with standing(here, "--postgres", database, MATLIFT_WATCH_INTERVAL="20") as stack:
+        watched = {"deployments": {"id": {"any_": [stack.deployment("watch/tiny")["id"]]}}}
+        done = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}}
+        (look, *_) = stack.waited(lambda: stack.ask("POST", "flow_runs/filter", **watched, **done), bool)
+        assert (look["state_name"], look["created_by"]["type"]) == ("Completed", "SCHEDULE")
     kept = [path for path in (here.folder / ".matlift" / "prefect").rglob("*") if path.is_file()]
     assert "prefect.db" not in {path.name for path in kept}
     assert not any(PASSWORD.encode() in path.read_bytes() for path in [here.folder / ".matlift" / "store.log", *kept])

@@ -1,7 +1,5 @@
 """The gate at the end of a real training: a model of shuffled labels does not take over from one of true labels."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,19 +21,7 @@ TRAINING: dict[str, dict[str, Any]] = {
     "evaluation": {"sizes": [], "clusters": 0},
 }
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
-
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    """Folds stay in this process: starting others takes longer than they take."""
-    if not hasattr(os, "sched_setaffinity"):  # not on macOS
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    yield
-    os.sched_setaffinity(0, before)
+pytestmark = pytest.mark.usefixtures("prefect_server", "one_core")
 
 
 def write(folder: Path, measured: str) -> str:

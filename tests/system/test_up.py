@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from distributed import Client
 from places import PATIENCE, Place, refused
 from standing import Standing, prepare, standing
 from wire import wire_to
@@ -67,7 +66,7 @@ def test_other_commands_find_the_stack(stack: Standing) -> None:
 
 def test_a_schedule_set_to_fire_within_the_minute_fires_and_publishes(stack: Standing) -> None:
     deployment = stack.deployment("retrain/tiny")["id"]
-    soon = (datetime.now(UTC) + timedelta(seconds=25)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
     schedule = {"schedule": {"interval": 864000, "anchor_date": soon, "timezone": "UTC"}, "active": True}
     stack.ask("POST", f"deployments/{deployment}/schedules", [schedule])
     ours = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
@@ -177,23 +176,15 @@ def test_a_second_training_waits_and_one_whose_worker_is_killed_goes_on(stack: S
     assert len(stack.bundles()) == before + 1
 
 
-def test_a_training_outlives_its_server(stack: Standing) -> None:
+def test_a_training_outlives_its_server_and_its_store(stack: Standing) -> None:
     before = len(stack.bundles())
     run = stack.trigger(transfer_seed=2)
     stack.until(run, "Running")
     stack.kill("server")
-    assert stack.until(run, "Completed", "Failed", "Crashed", "Cancelled")["state_name"] == "Completed"
-    assert stack.states(run).count("Running") == 1
-    assert len(stack.bundles()) == before + 1
-
-
-def test_a_training_outlives_its_store(stack: Standing) -> None:
-    before = len(stack.bundles())
-    run = stack.trigger(transfer_seed=3)
-    stack.until(run, "Running")
     stack.place.kill_store()
-    found = stack.until(run, "Completed", "Failed")
+    found = stack.until(run, "Completed", "Failed", "Crashed", "Cancelled")
     assert found["state_name"] == "Completed", found["state"]["message"]
+    assert stack.states(run).count("Running") == 1
     assert len(stack.bundles()) == before + 1
 
 
@@ -222,28 +213,6 @@ def test_a_training_outlives_a_network_that_is_cut_or_fails_and_goes_on_by_retry
         stack.retry(run)
         assert stack.until(run, "Completed")["run_count"] == 2
         assert len(stack.bundles()) == before + 2
-
-
-def test_a_training_is_spread_over_a_dask_cluster_by_one_setting(stack: Standing, scheduler: str) -> None:
-    before = len(stack.bundles())
-    with Client(scheduler, set_as_default=False) as dask:
-        steps = dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
-        run = stack.trigger({"MATLIFT_DASK": scheduler}, transfer_seed=6, evaluation_sizes=[], evaluation_clusters=0)
-        found = stack.until(run, "Completed", "Failed")
-        assert found["state_name"] == "Completed", found["state"]["message"]
-        assert dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter) > steps
-    assert len(stack.bundles()) == before + 1
-    with stack.place.doing("doctor", MATLIFT_DASK=scheduler) as doctor:
-        assert f"ok dask {scheduler} has 2 worker(s)" in doctor.ended().said
-
-
-def test_a_training_over_the_time_limit_ends_with_that_reason(stack: Standing) -> None:
-    before = len(stack.bundles())
-    run = stack.trigger({"MATLIFT_TIME_LIMIT": "1"}, transfer_seed=5)
-    found = stack.until(run, "TimedOut", "Completed", "Failed")
-    assert (found["state_type"], found["state_name"]) == ("FAILED", "TimedOut")
-    assert "exceeded timeout of 1.0 second(s)" in found["state"]["message"]
-    assert len(stack.bundles()) == before
 
 
 def test_a_landing_leads_with_no_further_command_to_a_training_that_is_published(stack: Standing) -> None:
