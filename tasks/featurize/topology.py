@@ -32,21 +32,25 @@ def topology(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
         not aromatic.
     """
     rings = molecule.GetRingInfo()
-    around = rings.AtomRings()
+    around = rings.AtomRings() if rings.NumRings() else ()
     by_size = Counter(min(len(ring), RING_SIZES[-1]) for ring in around)
-    by_atom = Counter(chain.from_iterable(around))
-    bonds = [molecule.GetBondWithIdx(place) for place in range(molecule.GetNumBonds())]  # GetBonds is twice as slow
-    aromatic = {place for place, bond in enumerate(bonds) if bond.GetIsAromatic()}
-    conjugated = {place for place, bond in enumerate(bonds) if bond.GetIsConjugated()}
+    several = len(around) > 1
+    by_atom = Counter(chain.from_iterable(around)).values() if several else ()
     return np.array(
         [
             *(by_size[size] for size in RING_SIZES),
-            sum(map(aromatic.issuperset, rings.BondRings())) if aromatic else 0,
-            rdMolDescriptors.CalcNumBridgeheadAtoms(molecule),
-            rdMolDescriptors.CalcNumSpiroAtoms(molecule),
-            sum(number == 2 for number in by_atom.values()),
-            sum(number > 2 for number in by_atom.values()),
-            len(conjugated - aromatic),
+            rdMolDescriptors.CalcNumAromaticRings(molecule) if around else 0,
+            rdMolDescriptors.CalcNumBridgeheadAtoms(molecule) if several else 0,
+            rdMolDescriptors.CalcNumSpiroAtoms(molecule) if several else 0,
+            sum(number == 2 for number in by_atom),
+            sum(number > 2 for number in by_atom),
+            _conjugated(molecule),
         ],
         dtype=float,
     )
+
+
+def _conjugated(molecule: Chem.Mol) -> int:
+    """Return how many bonds are conjugated and not aromatic."""
+    bonds = map(molecule.GetBondWithIdx, range(molecule.GetNumBonds()))  # GetBonds is twice as slow
+    return sum(not bond.GetIsAromatic() for bond in bonds if bond.GetIsConjugated())

@@ -43,9 +43,9 @@ class Certainty:
 
     Attributes:
         rows: (m, w), the activations of the rows of the domain, in single precision as the trunk gives them.
-        points: (w, M), the same times -2, filled up with zeros to a multiple of GROUPS.
-        squares: (M,), of their lengths; infinite where there is no row.
-        longest: the greatest of these.
+        points: (w + 1, M), the same times -2, and below them the squares of their lengths; filled up to a multiple of
+            GROUPS with rows infinitely far away.
+        longest: the greatest of the squares.
         unit: of distances.
         errors: (m,), absolute error of each row of the domain while it was held out, in the unit of the property.
         scale: their mean.
@@ -56,7 +56,6 @@ class Certainty:
 
     rows: Array
     points: Array
-    squares: Array
     longest: float
     unit: float
     errors: Vector
@@ -81,16 +80,15 @@ class Certainty:
         errors = np.array(intervals["errors"], np.float64)
         if len(errors) != len(rows):
             raise ValueError("domain and intervals are not of the same rows")
-        points = np.zeros((-(-len(rows) // GROUPS) * GROUPS, rows.shape[1]), np.float32)
-        points[: len(rows)] = -2 * rows
-        squares = np.full(len(points), np.inf, np.float32)
-        squares[: len(rows)] = np.sum(rows.astype(np.float64) ** 2, axis=1)
+        squares = np.sum(rows.astype(np.float64) ** 2, axis=1)
+        points = np.zeros((rows.shape[1] + 1, -(-len(rows) // GROUPS) * GROUPS), np.float32)
+        points[-1] = np.inf
+        points[:, : len(rows)] = np.vstack([-2 * rows.T, squares])
         factors = {entry["level"]: entry["factor"] for entry in intervals["factors"]}
         return cls(
             rows=rows,
-            points=points.T.copy(),
-            squares=squares,
-            longest=float(squares[: len(rows)].max()),
+            points=points,
+            longest=float(squares.max()),
             unit=domain["unit"],
             errors=errors,
             scale=intervals["scale"],
@@ -123,33 +121,35 @@ class Certainty:
         Products of matrices in single precision find those that may be among the nearest, and more of them where the
         digits do not tell; their distances are then taken from differences, which lose none.
         """
-        parts = [self._nearest(represented[start : start + SOME]) for start in range(0, len(represented), SOME)]
+        room = np.empty((min(SOME, len(represented)), self.points.shape[1]), np.float32)  # new memory costs time
+        parts = [self._nearest(represented[start : start + SOME], room) for start in range(0, len(represented), SOME)]
         squares, places = (np.concatenate(one) for one in zip(*parts, strict=True))
         return np.sqrt(squares) / self.unit, places
 
-    def _nearest(self, some: Array) -> tuple[Vector, npt.NDArray[np.int64]]:
-        """Return the squares of the distances, in activations, and the places of what `_near` returns."""
+    def _nearest(self, some: Array, room: Array) -> tuple[Vector, npt.NDArray[np.int64]]:
+        """Return the squares of the distances, in activations, and the places of what `_near` returns.
+
+        Args:
+            some: (n, w), activations.
+            room: (n or more, M), for what is computed.
+        """
         several = min(NEIGHBOURS, len(self.errors))
-        rough = some @ self.points  # less the squares of their own lengths
-        rough += self.squares
+        rough = room[: len(some)]  # squares of distances, less those of the rows' own lengths
+        np.matmul(np.hstack([some, np.ones((len(some), 1), np.float32)]), self.points, out=rough)
+        dealt = rough.reshape(len(some), -1, GROUPS)
         # Each group's least is one row's, so the k-th least of them is no less than the k-th least of all.
-        least = rough.reshape(len(some), -1, GROUPS).min(axis=1)
+        least = dealt.min(axis=1)
         own = np.einsum("nw,nw->n", some, some)
-        doubt = 2 * (some.shape[1] + 2) * np.finfo(np.float32).eps * (own + self.longest)  # no rounding is more
-        likely = rough <= (np.partition(least, several - 1, axis=1)[:, several - 1] + doubt)[:, None]
-        row, place = _true_cells(likely)
-        apart = self.rows[place]
-        apart -= some[row]
+        doubt = 2 * (some.shape[1] + 3) * np.finfo(np.float32).eps * (own + self.longest)  # no rounding is more
+        bound = np.partition(least, several - 1, axis=1)[:, several - 1] + doubt
+        row, group = np.divmod(np.flatnonzero(least <= bound[:, None]), GROUPS)  # few groups have a row so near
+        likely, turn = np.divmod(np.flatnonzero(dealt[row, :, group] <= bound[row, None]), dealt.shape[1])
+        row, place = row[likely], group[likely] + turn * GROUPS
+        apart = self.rows.take(place, axis=0)
         number = np.bincount(row, minlength=len(some))  # of those that are looked at, several or a few more
+        apart -= some.repeat(number, axis=0)
         first = np.cumsum(number) - number
         squares = np.full((len(some), number.max()), np.inf, np.float32)
         squares[row, np.arange(len(row)) - first[row]] = np.vecdot(apart, apart)
         order = np.argsort(squares, axis=1, kind="stable")[:, :several]
         return np.take_along_axis(squares, order, axis=1).astype(np.float64), place[first[:, None] + order]
-
-
-def _true_cells(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return rows and columns of the few cells that are true, of a matrix whose width is a multiple of 8."""
-    word = np.flatnonzero(mask.view(np.uint64))  # eight cells at once: nine in ten of such words are empty
-    cell = np.flatnonzero(mask.reshape(-1, 8)[word])
-    return np.divmod(8 * word[cell // 8] + cell % 8, mask.shape[1])

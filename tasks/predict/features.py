@@ -110,18 +110,33 @@ class Featurizer:
             held, formulas, places = self._read(items, reasons)
             atoms, why = self._atoms(formulas)
             good = [row for row, reason in enumerate(why) if not reason]
-            raw, failed = self._raw([held[row] for row in good], atoms[good])
+            raw, failed = self._raw([held[row] for row in good], _rows(atoms, good))
         for row, reason in zip(good, failed, strict=True):
             why[row] = reason or ""
-        reasons[places] = why
-        kept = np.array([row for row, reason in enumerate(why) if not reason], np.int64)
+        if any(why):
+            reasons[places] = why
+            good = [row for row, reason in enumerate(why) if not reason]
         raw = raw if len(raw) else np.zeros((0, len(self.names)))
         return Rows(
-            features=self.scale.apply(self.names, raw),
-            elements=atoms[kept],
+            features=self._standardised(raw),
+            elements=_rows(atoms, good),
             foreign=raw[:, [self.names.index(COUNT + name) for name in self.foreign]] != 0,
-            places=np.array(places, np.int64)[kept],
+            places=np.array(places, np.int64)[good],
             reasons=reasons,
+        )
+
+    def _standardised(self, raw: Matrix) -> npt.NDArray[np.float32]:
+        """Return what the scale makes of rows, to the last bit; it would look for its columns again each time."""
+        kept = raw if self._kept is None else raw.take(self._kept, axis=1)
+        shifted = kept - self.scale.mean
+        return np.divide(shifted, self.scale.spread, out=shifted).astype(np.float32)
+
+    @cached_property
+    def _kept(self) -> npt.NDArray[np.int64] | None:
+        """Where the columns of the scale are among all; None if they are all, in order."""
+        place = {name: column for column, name in enumerate(self.names)}
+        return (
+            None if self.names == self.scale.names else np.array([place[name] for name in self.scale.names], np.int64)
         )
 
     def _read(
@@ -180,6 +195,8 @@ class Featurizer:
             atoms: (n, e), of each element, or their fractions.
         """
         if isinstance(self.spec, Fractions) and not self.extensive:  # these are the fractions
+            if self.spec.elements == self.elements:
+                return atoms, [None] * len(items)
             raw = np.zeros((len(items), len(self.spec.elements)))
             raw[:, [self.spec.elements.index(name) for name in self.elements]] = atoms
             return raw, [None] * len(items)
@@ -198,6 +215,11 @@ class Featurizer:
                 return fraction_rows(items, elements=elements)
             case Statistics(fractions=fractions):
                 return statistics_rows(items, fractions=fractions)
+
+
+def _rows(matrix: Matrix, rows: Sequence[int]) -> Matrix:
+    """Return some rows of a matrix, in order; itself if these are all."""
+    return matrix if len(rows) == len(matrix) else matrix[np.array(rows, np.int64)]
 
 
 def _molecule(text: str, *, dye: bool) -> Mol:

@@ -176,6 +176,8 @@ def items_of(part: Part) -> list[str | None]:
         return _molecules(part.content)
     text = part.content.decode("utf-8", "replace")
     if part.kind == "table":
+        if not any(sign in text for sign in (part.delimiter, '"', "\r")) and not part.place:  # only that column
+            return [line for line in text.split("\n") if line]
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=part.delimiter)
         return [row[part.place] if part.place < len(row) else None for row in rows if row]  # blank lines are no rows
     lines = [line.strip() for line in text.split("\n")]
