@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,7 +29,7 @@ ORDERS: tuple[By, ...] = get_args(By)
 PROGRAM = """
 import logging, os, sys
 from tasks.screen import OfElements, find_model, gather, screen_candidates, sources
-sources.SHARD = 500
+sources.SHARD = 150
 if sys.argv[3] == "one":
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     logging.getLogger("tasks.store").setLevel("INFO")
@@ -39,15 +38,6 @@ if __name__ == "__main__":
     model, source = find_model(sys.argv[1]), OfElements.model_validate_json(sys.argv[2])
     print("found", screen_candidates.fn(model, gather.fn(source, model.takes), 30, "lowest").fingerprint)
 """
-
-
-@pytest.fixture
-def one_core() -> Iterator[None]:
-    """Nothing is done in other processes, which take seconds to start."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    yield
-    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +182,7 @@ def test_a_run_that_was_killed_goes_on_behind_its_last_shard(
     shared_store: Store, predictor: Predictor, tmp_path: Path
 ) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    source = OfElements(elements=ELEMENTS.elements, atoms=14)
+    source = OfElements(elements=ELEMENTS.elements, atoms=11)
     order = [sys.executable, str(tmp_path / "program.py"), "few-formula", source.model_dump_json()]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     before = set(shared_store.list("scores"))
@@ -211,5 +201,5 @@ def test_a_run_that_was_killed_goes_on_behind_its_last_shard(
     assert second.stdout.count("made scores/") == len(after) - len(done)
     found, about = screened(Screening(second.stdout.split()[-1]))
     assert about["candidates"] == len(items := items_of(source))
-    assert len(after) == -(-len(items) // 500)
+    assert len(after) == -(-len(items) // 150)
     assert found["item"].tolist() == [row["item"] for row in best(predictor.predict(items), "lowest", 30)]
