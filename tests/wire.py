@@ -17,6 +17,7 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._port = port
         self._trap: bytes | None = None
+        self._whole = True
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.sprung = threading.Event()
@@ -29,6 +30,7 @@ class Wire:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
+            self._whole = False
             for end in self._open:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
@@ -40,6 +42,7 @@ class Wire:
 
     def mend(self) -> None:
         """Let it carry again, at the same address."""
+        self._whole = True
         self._listener = self._listen(int(self.address.rpartition(":")[2]))
 
     def _listen(self, port: int) -> socket.socket:
@@ -53,6 +56,10 @@ class Wire:
                 client, _ = listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._port))
                 with self._lock:
+                    if not self._whole:  # who came while it was being cut would go on as if it were not
+                        client.close()
+                        server.close()
+                        break
                     self._open |= {client, server}
                 for ends in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=ends, daemon=True).start()
