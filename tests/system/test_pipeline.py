@@ -240,10 +240,12 @@ def test_another_seed_compares_anew_and_reuses_what_comes_before(finished: Outco
 
 
 def test_the_same_recipe_in_another_store_and_on_a_dask_cluster_gives_the_same_bits(
-    finished: Outcome, elsewhere: tuple[Outcome, int]
+    finished: Outcome, elsewhere: tuple[Outcome, int], scheduler: str
 ) -> None:
     (_, _, other), steps = elsewhere
     assert steps > 0
+    with finished.place.doing("doctor", MATLIFT_DASK=scheduler) as doctor:
+        assert f"ok dask {scheduler} has 2 worker(s)" in doctor.ended().said
     one = finished.files
     assert objects(one) == objects(other)
     ours, theirs = (bundle(files, "tiny") for files in (one, other))
