@@ -86,30 +86,19 @@ def _linear(given: Array, weights: Array, *bias: Array) -> Array:
     return product
 
 
-def _onto(given: Array, units: Array, weights: Array, bias: Array) -> Array:
-    """Return units (n, w) with a linear layer of what is given (n, v) added."""
-    result = _linear(given, weights, bias)
-    result += units
-    return result
-
-
-def _unit(given: Array) -> Array:
-    """Return each row, whose mean is 0 already, with variance 1."""
-    variance = np.einsum("nw,nw->n", given, given) / np.float32(given.shape[1])
-    return given * (1 / np.sqrt(variance + EPSILON))[:, None]  # type: ignore[no-any-return]
-
-
-def _stretched(given: Array, stretch: Array, shift: Array) -> Array:
-    """Return each row stretched and shifted by (w,) each."""
-    result: Array = given * stretch
-    result += shift
-    return result
+def _normalised(given: Array, stretch: Array, shift: Array) -> Array:
+    """Return each row with mean 0 and variance 1, then stretched and shifted by (w,) each."""
+    centred: Array = given - given.mean(axis=1, keepdims=True)
+    variance = np.einsum("nw,nw->n", centred, centred) / np.float32(given.shape[1])
+    centred *= (1 / np.sqrt(variance + EPSILON))[:, None]
+    centred *= stretch
+    centred += shift
+    return centred
 
 
 def _silu(given: Array) -> Array:
     """Return x / (1 + exp(-x))."""
-    sigmoid: Array = np.negative(given)
-    np.exp(sigmoid, out=sigmoid)
+    sigmoid: Array = np.exp(-given)
     sigmoid += 1
     return np.divide(given, sigmoid, out=sigmoid)
 
@@ -142,9 +131,7 @@ def _matern(given: Array, points: Array, squares: Array, height: Array, weights:
 # What each operation does with the results of its inputs, and the numbers behind them.
 OPERATIONS: dict[str, Callable[..., Array]] = {
     "linear": _linear,
-    "onto": _onto,
-    "unit": _unit,
-    "stretch": _stretched,
+    "normalise": _normalised,
     "silu": _silu,
     "relu": lambda given: np.maximum(given, 0),
     "add": np.add,
@@ -203,30 +190,19 @@ def _network(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Model:
     """Return the graph of one of `tasks.learn.networks`; its value is (n,), without unit."""
     spec = about["network"]
     if spec["kind"] == "residual":
-        return _residual(spec["blocks"], tensors)
-    if spec["kind"] == "elemnet":
+        units = _layer(FEATURES, tensors, "trunk.0")
+        for place in range(1, spec["blocks"] + 1):
+            inner = _layer(_norm(units, tensors, f"trunk.{place}.norm"), tensors, f"trunk.{place}.inner")
+            units = Node("add", (units, _layer(Node("silu", (inner,)), tensors, f"trunk.{place}.outer")))
+        represented = _norm(units, tensors, "norm")
+        value = Node("add", (_layer(represented, tensors, "deep"), _layer(FEATURES, tensors, "direct")))
+    elif spec["kind"] == "elemnet":
         represented = FEATURES
         for place in range(sum(name.startswith("trunk.") and name.endswith(".weight") for name in tensors)):
             represented = Node("relu", (_layer(represented, tensors, f"trunk.{place}.0"),))
-        return Model(Node("column", (_layer(represented, tensors, "deep"),)), represented)
-    raise ValueError(f"there is no network of kind {spec['kind']}")
-
-
-def _residual(blocks: int, tensors: Mapping[str, Array]) -> Model:
-    """Return the graph of `tasks.learn.networks.ResidualNetwork`, whose many small operations are made few.
-
-    Units are used normalised only. So the layers whose results they add up give these less their mean over the units,
-    and the layers behind a normalisation do its stretching and shifting.
-    """
-    units = Node("linear", (FEATURES,), _centred(tensors, "trunk.0"))
-    for place in range(1, blocks + 1):
-        inner = _behind(tensors, f"trunk.{place}.norm", f"trunk.{place}.inner")
-        active = Node("silu", (Node("linear", (Node("unit", (units,)),), inner),))
-        units = Node("onto", (active, units), _centred(tensors, f"trunk.{place}.outer"))
-    own = Node("unit", (units,))
-    represented = Node("stretch", (own,), (tensors["norm.weight"], tensors["norm.bias"]))
-    deep = Node("linear", (own,), _behind(tensors, "norm", "deep"))
-    value = Node("add", (deep, _layer(FEATURES, tensors, "direct")))
+        value = _layer(represented, tensors, "deep")
+    else:
+        raise ValueError(f"there is no network of kind {spec['kind']}")
     return Model(Node("column", (value,)), represented)
 
 
@@ -247,19 +223,8 @@ def _layer(given: Node, tensors: Mapping[str, Array], name: str) -> Node:
     return Node("linear", (given,), (tensors[f"{name}.weight"].T.copy(), *([] if bias is None else [bias])))
 
 
-def _centred(tensors: Mapping[str, Array], name: str) -> tuple[Array, Array]:
-    """Return weights (v, w) and bias (w,) of a linear layer whose results have a mean of 0."""
-    weights, bias = (tensors[f"{name}.{part}"].T.astype(np.float64) for part in ("weight", "bias"))
-    centred = weights - weights.mean(axis=1, keepdims=True), bias - bias.mean()
-    return centred[0].astype(np.float32), centred[1].astype(np.float32)
-
-
-def _behind(tensors: Mapping[str, Array], norm: str, name: str) -> tuple[Array, Array]:
-    """Return weights (v, w) and bias (w,) of a linear layer behind a normalisation, whose stretch and shift they do."""
-    weights, bias, stretch, shift = (
-        tensors[f"{layer}.{part}"].T.astype(np.float64) for layer in (name, norm) for part in ("weight", "bias")
-    )
-    return (stretch[:, None] * weights).astype(np.float32), (bias + shift @ weights).astype(np.float32)
+def _norm(given: Node, tensors: Mapping[str, Array], name: str) -> Node:
+    return Node("normalise", (given,), (tensors[f"{name}.weight"], tensors[f"{name}.bias"]))
 
 
 def _below(tensors: Mapping[str, Array], start: str) -> dict[str, Array]:

@@ -56,9 +56,9 @@ class _Writer:
         self._names: Iterator[str] = (f"t{number}" for number in count())
         self._translate: dict[str, Callable[..., str]] = {
             "linear": self._linear,
-            "onto": lambda given, units, *arrays: self._node("Add", units, self._linear(given, *arrays)),
-            "unit": self._unit,
-            "stretch": lambda given, stretch, shift: self._node("Add", self._node("Mul", given, stretch), shift),
+            "normalise": lambda given, *arrays: self._node(
+                "LayerNormalization", given, *arrays, epsilon=float(EPSILON)
+            ),
             "silu": lambda given: self._node("Mul", given, self._node("Sigmoid", given)),
             "relu": lambda given: self._node("Relu", given),
             "add": lambda one, other: self._node("Add", one, other),
@@ -106,10 +106,6 @@ class _Writer:
     def _linear(self, given: str, weights: Array, *bias: Array) -> str:
         product = self._node("MatMul", given, weights)
         return self._node("Add", product, bias[0]) if bias else product
-
-    def _unit(self, given: str) -> str:
-        variance = self._node("ReduceMean", self._node("Mul", given, given), axes=[1])
-        return self._node("Div", given, self._node("Sqrt", self._node("Add", variance, np.array(EPSILON))))
 
     def _weighed(self, *given: Any) -> str:
         *names, weights = given
