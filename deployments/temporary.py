@@ -14,7 +14,7 @@ from tasks.errors import MatliftError
 START_SECONDS = 300  # it may have its database to make, on processors that others share
 
 # The server that Prefect itself starts if a flow begins without one. To do that it loads all of its server into the
-# flow's process, too, and begins only then: on two cores a run would wait half a minute longer.
+# flow's process, too, and begins only then, so that a run would wait for both, one after the other.
 COMMAND = [
     *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
     *("--host", "127.0.0.1", "--log-level", "error", "--lifespan", "on"),

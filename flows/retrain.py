@@ -11,7 +11,7 @@ from tasks.featurize import featurize
 from tasks.fetch import fetch, landings
 from tasks.handles import Bundle, Lineage
 from tasks.learn import fit, pretrain
-from tasks.parallel import prepare
+from tasks.parallel import load_ahead
 from tasks.promote import promote
 from tasks.publish import publish
 from tasks.recipe import load_recipe
@@ -23,7 +23,7 @@ from tasks.site import update_page
 def retrain(recipe: str, settings: dict[str, Any] | None = None) -> Bundle:
     """Fetch, curate, featurize, pretrain, compare, fit, publish and promote."""
     plan = load_recipe(recipe, settings)
-    prepare()
+    load_ahead()
     source_raw = fetch(plan.source, plan.property.unit)
     target_raw = fetch(plan.target, plan.property.unit, landings(plan.name))
     source = curate(source_raw, plan.source.rules, plan.features)

@@ -45,7 +45,7 @@ AHEAD = 2  # chunks on their way per process: one in work, and one that waits so
 log = logging.getLogger(__name__)
 
 
-def prepare() -> None:
+def load_ahead() -> None:
     """Begin to load what processes need, beside what is done before there is work for them: it takes seconds."""
     if cores() > 1 and address() is None:
         _context(LIBRARIES)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cores
-import httpx
 import pandas as pd
 import pytest
 
+from deployments.server import free_port, healthy
 from tasks.seaweed import embedded
 from tasks.store import Store
 
@@ -39,9 +38,7 @@ def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the API of a Prefect server that runs apart from what is tested."""
     home = tmp_path_factory.mktemp("prefect-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     quiet = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_HOME": str(home)}
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(
@@ -53,7 +50,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         address = f"http://127.0.0.1:{port}/api"
         deadline = time.monotonic() + 300
-        while not _healthy(address):
+        while not healthy(address):
             assert server.poll() is None, (home / "log").read_text()
             assert time.monotonic() < deadline, (home / "log").read_text()
             time.sleep(0.2)
@@ -61,14 +58,6 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
-
-
-def _healthy(address: str) -> bool:
-    """Tell whether a Prefect server answers."""
-    try:
-        return httpx.get(f"{address}/health").is_success
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture

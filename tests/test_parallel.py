@@ -114,7 +114,7 @@ from multiprocessing import forkserver
 from test_parallel import parent
 from tasks import parallel
 parallel.LIBRARIES.clear()
-parallel.prepare()
+parallel.load_ahead()
 there = forkserver._forkserver._forkserver_pid
 assert there and set(parallel.run_chunks(parent, range(4), chunk=1, label="where")) == {there}
 """

@@ -1,6 +1,6 @@
 """Steps of AdamW along one cycle of rate and momentum.
 
-They are those of PyTorch's `AdamW` and `OneCycleLR`, to the bit. For small networks those two take a tenth of a step,
+They are those of PyTorch's `AdamW` and `OneCycleLR`, to the bit. For small networks those two take a sixth of a step,
 and the first of them loads torch.compile and SymPy, which takes a process two seconds.
 """
 

@@ -90,9 +90,9 @@ def train(
 ) -> list[Epoch]:
     """Train a network in place; with validation rows it ends with the weights of its best epoch.
 
-    AdamW on a one-cycle schedule (tasks/learn/steps.py) with the Huber loss. Frozen layers are passed
-    once, before the first step. Large batches are for a GPU if there is one, shared by all if there are several, and
-    their matrix products are done in bfloat16 there and where the processor has it.
+    AdamW on a one-cycle schedule (tasks/learn/steps.py) with the Huber loss. Frozen layers are passed once, before the
+    first step. Large batches are for a GPU if there is one, shared by all if there are several, and their matrix
+    products are done in bfloat16 there and where the processor has it.
 
     Args:
         network: with its frozen layers set.

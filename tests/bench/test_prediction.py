@@ -193,7 +193,7 @@ def test_from_file_to_file(contest: Contest, tmp_path: Path, name: str, size: in
         return pd.read_csv(output)["value"]
 
     def peer(batch: Sequence[str]) -> "pd.Series[float]":
-        table = pd.read_csv(written(batch))
+        table = pd.read_csv(written(batch), keep_default_na=False)  # NaN is a compound of sodium
         rows, elements = (np.array(part) for part in zip(*map(kind.row, table[kind.takes]), strict=True))
         matrix, blank = scale.apply(kind.names, rows), np.full(len(rows), "", dtype=object)
         table["value"] = model.predict(Table(matrix, elements, np.zeros(len(rows)), blank, blank, matrix[0]))

@@ -2,7 +2,6 @@
 
 import json
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from deployments.server import free_port
 
 FIELDS = {"_oqmd_delta_e": "eV/atom", "_oqmd_band_gap": "eV", "_oqmd_stability": "eV/atom"}
 
@@ -69,9 +70,7 @@ def serving(folder: Path, structures: list[dict[str, Any]], most: int) -> Iterat
         "provider_fields": {"structures": fields},
     }
     (folder / "config.json").write_text(json.dumps(configuration))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable,
         "-m",
