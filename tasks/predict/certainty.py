@@ -20,7 +20,7 @@ FLOOR = 0.2  # of the mean error: smaller errors and disagreements are as good a
 NEAR = 0.1  # the same for distances, in units of the domain
 EVEN = 0.5  # distance by which neighbours must differ to count differently
 GROUPS = 128  # into which the rows of the domain are dealt out; the least of each is looked at first
-SOME = 256  # rows whose neighbours are looked for at once: their products stay in the processor's cache
+SOME = 128  # rows whose neighbours are looked for at once: their products stay in the processor's cache
 INPUTS = ("distance", "neighbours' errors", "disagreement")
 
 

@@ -61,21 +61,28 @@ def ordered(results: Iterable[Node]) -> list[Node]:
     return list(found.values())
 
 
-def computed(nodes: Sequence[Node], features: Array, elements: Array) -> dict[str, Array]:
-    """Return the results of nodes by their keys.
+def computed(nodes: Sequence[Node], wanted: Sequence[Node], features: Array, elements: Array) -> list[Array]:
+    """Return the results of the wanted ones of some nodes.
+
+    What no node needs any more is let go at once: the next result takes its place in the processor's cache. Memory
+    that the system has to hand out anew costs a third of the time.
 
     Args:
         nodes: as `ordered` gives them.
+        wanted: some of them.
         features: (n, p), float32.
         elements: (n, e), float64.
     """
     results = {FEATURES.key: features, ELEMENTS.key: elements}
+    last = {one.key: node.key for node in nodes for one in node.inputs} | {node.key: "" for node in wanted}
     with np.errstate(over="ignore"):  # of exp(-x) in the sigmoid, whose inverse is then rightly 0
         for node in nodes:
             if node.key not in results:
                 given = (results[one.key] for one in node.inputs)
                 results[node.key] = OPERATIONS[node.operation](*given, *node.arrays)
-    return results
+            for key in {one.key for one in node.inputs if last[one.key] == node.key}:
+                del results[key]
+    return [results[node.key] for node in wanted]
 
 
 def _linear(given: Array, weights: Array, *bias: Array) -> Array:

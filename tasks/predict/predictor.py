@@ -11,7 +11,7 @@ import pandas as pd
 
 from tasks.predict.certainty import Certainty
 from tasks.predict.features import Featurizer, Rows
-from tasks.predict.graph import Node, computed, ordered
+from tasks.predict.graph import Array, Node, computed, ordered
 
 BLOCK = 1024  # rows that are computed at once: they stay in the processor's cache
 
@@ -103,7 +103,7 @@ class Predictor:
         order, parts = ordered((self.represented,)), []
         for start in range(0, len(items), BLOCK):
             rows = self.featurizer.rows(items[start : start + BLOCK])
-            parts.append(computed(order, rows.features, rows.elements)[self.represented.key])
+            parts += computed(order, (self.represented,), rows.features, rows.elements)
         return np.concatenate(parts) if parts else np.zeros((0, self.certainty.points.shape[0]), np.float32)
 
     def rehearse(self) -> None:
@@ -113,15 +113,17 @@ class Predictor:
             KeyError, ValueError, TypeError, IndexError: the parts do not fit together.
         """
         width, elements = len(self.featurizer.scale.names), len(self.featurizer.elements)
-        results = computed(self._order, np.zeros((1, width), np.float32), np.zeros((1, elements)))
-        sure = self.certainty.judge(*(results[node.key] for node in (self.value, self.rival, self.represented)))
-        if not np.isfinite([results[self.value.key], *sure]).all():
+        value, rival, represented = self._computed(np.zeros((1, width), np.float32), np.zeros((1, elements)))
+        if not np.isfinite([value, *self.certainty.judge(value, rival, represented)]).all():
             raise ValueError("it predicts no number")
         self.about["property"]["unit"], self.about["reach"]
 
+    def _computed(self, features: Array, elements: Array) -> list[Array]:
+        """Return value (n,), the rival's value (n,) and the activations (n, w) of rows."""
+        return computed(self._order, (self.value, self.rival, self.represented), features, elements)
+
     @cached_property
     def _order(self) -> list[Node]:
-        """All nodes that are computed, in order."""
         return ordered((self.value, self.rival, self.represented))
 
     def _block(self, items: Sequence[Any]) -> Predictions:
@@ -130,9 +132,8 @@ class Predictor:
         numbers, reasons = np.full((3, len(items)), np.nan), rows.reasons
         in_domain = np.zeros(len(items), bool)
         if len(rows.places):
-            results = computed(self._order, rows.features, rows.elements)
-            value, rival = results[self.value.key], results[self.rival.key]
-            sure = self.certainty.judge(value, rival, results[self.represented.key])
+            value, rival, represented = self._computed(rows.features, rows.elements)
+            sure = self.certainty.judge(value, rival, represented)
             numbers[:, rows.places] = value, *(np.clip(end, *self.limits) if self.limits else end for end in sure[:2])
             reasons[rows.places] = self._doubts(rows, sure.distance)
             in_domain[rows.places] = reasons[rows.places] == ""

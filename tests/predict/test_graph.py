@@ -82,11 +82,12 @@ def graph(model: Fitted | Stacked) -> Any:
 
 def test_numpy_computes_what_pytorch_does(model: Fitted | Stacked) -> None:
     table, read = made_up(), graph(model)
-    results = computed(ordered([read.value, read.represented]), table.features, table.elements)
+    wanted = read.value, read.represented
+    value, represented = computed(ordered(wanted), wanted, table.features, table.elements)
     expected = model.predict(table)
-    np.testing.assert_allclose(results[read.value.key], expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
     first = model.parts[0] if isinstance(model, Stacked) else model
-    np.testing.assert_allclose(results[read.represented.key], represent(first, table), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(represented, represent(first, table), rtol=1e-4, atol=1e-4)
 
 
 def test_onnx_computes_what_pytorch_does(model: Fitted | Stacked, tmp_path: Path) -> None:
