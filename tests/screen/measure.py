@@ -1,8 +1,8 @@
 """Measures screening: how many compositions a second are gathered and scored, and the most memory that it takes.
 
 `python tests/screen/measure.py BUNDLE N`, BUNDLE being the folder of a published model of compositions, writes N
-formulas as Parquet, screens them in a store of its own, and screens them again in another order, from the scores that
-are there then.
+formulas as Parquet, in a process that is gone when memory is measured, screens them in a store of its own, and screens
+them again in another order, from the scores that are there then.
 """
 
 import os
@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,15 +26,12 @@ from tasks.store import connect
 
 ELEMENTS = ("Li", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Fe", "Zn", "Sn", "O")
 ATOMS = 26
+GROUP = 2**20  # rows
 
 
-def formulas(count: int) -> Iterator[list[str]]:
-    """Yield so many of the compositions of some elements."""
-    for batch in batches(ELEMENTS, ATOMS):
-        if count <= 0:
-            return
-        yield list(islice(batch, count))
-        count -= len(batch)
+def formulas(count: int) -> Iterator[str]:
+    """Return so many of the compositions of some elements."""
+    return islice(chain.from_iterable(batches(ELEMENTS, ATOMS)), count)
 
 
 class Memory(threading.Thread):
@@ -82,17 +80,25 @@ def screening(bundle: str, table: str, by: By) -> tuple[int, float, float]:
     return about["candidates"], times[1] - times[0], times[2] - times[1]
 
 
+def write(table: str, count: int) -> None:
+    """Write so many formulas, in groups of rows as such files have them."""
+    written = formulas(count)
+    with pq.ParquetWriter(table, pa.schema([("formula", pa.string())])) as writer:
+        while some := list(islice(written, GROUP)):
+            writer.write_table(pa.table({"formula": pa.array(some, pa.string())}))
+
+
 def main(bundle: str, count: int) -> None:
     """Write, screen and print."""
-    memory = Memory()
-    memory.start()
     with TemporaryDirectory() as folder, embedded(Path(folder)) as url:
         os.environ["MATLIFT_STORE"] = url
         connect().check()
         table = f"{folder}/formulas.parquet"
-        with pq.ParquetWriter(table, pa.schema([("formula", pa.string())])) as writer:
-            for some in formulas(count):
-                writer.write_table(pa.table({"formula": pa.array(some, pa.string())}))
+        writing = get_context("spawn").Process(target=write, args=(table, count))
+        writing.start()
+        writing.join()
+        memory = Memory()
+        memory.start()
         orders: tuple[By, ...] = ("lowest", "surest")
         for by in orders:
             rows, gathering, scoring = screening(bundle, table, by)
