@@ -14,8 +14,7 @@ Integers = npt.NDArray[np.int64]
 KINDS = SINGLE, AROMATIC, DOUBLE, TRIPLE, OTHER = 1.0, 1.5, 2.0, 3.0, 4.0
 ODD = Chem.MolFromSmarts("*!-!=!#!:*")
 
-HYDROGEN, CARBON = 1, 6
-CH, NEITHER_C_NOR_CH = map(Chem.MolFromSmarts, ("[#6H1]", "[!#6,H2,H3,H4]"))
+HYDROGEN = 1
 
 ALIKE, EIGHT = 16, 8  # beyond so many atoms, molecules of up to eight sizes are taken together
 WORD = 64  # bits
@@ -95,22 +94,9 @@ def _together(molecules: Sequence[Chem.Mol], places: Integers, size: int) -> Gra
 
 
 def _atoms(molecule: Chem.Mol) -> tuple[list[int], list[int]]:
-    """Return the atomic number of each atom of a molecule, and its hydrogens that are not atoms themselves.
-
-    RDKit takes a microsecond to hand out an atom, and not many more to find all carbons with one hydrogen.
-    """
-    size = molecule.GetNumAtoms()
-    numbers, hydrogens = [CARBON] * size, [0] * size
-    for (place,) in molecule.GetSubstructMatches(CH, maxMatches=size):
-        hydrogens[place] = 1
-    others = [place for (place,) in molecule.GetSubstructMatches(NEITHER_C_NOR_CH, maxMatches=size)]
-    for place in others:
-        numbers[place] = molecule.GetAtomWithIdx(place).GetAtomicNum()
-    if HYDROGEN in numbers:  # the patterns count it among the hydrogens of its neighbours
-        others = list(range(size))
-    for place in others:
-        hydrogens[place] = molecule.GetAtomWithIdx(place).GetTotalNumHs()
-    return numbers, hydrogens
+    """Return the atomic number of each atom of a molecule, and its hydrogens that are not atoms themselves."""
+    atoms = [molecule.GetAtomWithIdx(place) for place in range(molecule.GetNumAtoms())]  # GetAtoms is slower
+    return [atom.GetAtomicNum() for atom in atoms], [atom.GetTotalNumHs() for atom in atoms]
 
 
 def _bonds(molecule: Chem.Mol) -> npt.NDArray[np.float64]:
