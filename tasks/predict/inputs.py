@@ -25,12 +25,12 @@ from tasks.passwords import hidden
 from tasks.predict.bundle import failures, options_of, shown
 
 STDIN = "-"
-TEXT = {"formula": 2**18, "smiles": 2**15}  # bytes of lines in a part: a quarter of a second's work
+TEXT = {"formula": 2**16, "smiles": 2**14}  # bytes of lines in a part: a tenth of a second's work
 RECORDS = 2**20  # bytes of an SDF in a part
 LONGEST = 2**24  # bytes of one line or record
 QUOTED = 2**22  # bytes after which a quotation mark is taken for a slip that begins nothing
 PAGES = 2**20  # bytes of a Parquet file that are read at once, for a row group may be larger than memory
-ROWS = {"formula": 20_000, "smiles": 2000}  # of Parquet in a part
+ROWS = {"formula": 6000, "smiles": 800}  # of Parquet in a part
 SEPARATORS = ",\t;"
 STRUCTURES = 1000  # of a file of structures in a part
 TITLE = 80  # characters of a record's that are told

@@ -100,4 +100,4 @@ def _arrow(axes: Axes, simulation: Simulation) -> None:
     axes.annotate("", (simulation.needed, height), (last, height), arrowprops=arrow, zorder=4)
     label = f"{share(simulation, simulation.needed)} % fewer"
     middle = float(np.sqrt(simulation.needed * last))
-    axes.annotate(label, (middle, height), (0, -4), textcoords="offset points", va="top", ha="center", color=GREY)
+    axes.annotate(label, (middle, height), (0, 3), textcoords="offset points", va="bottom", ha="center", color=GREY)

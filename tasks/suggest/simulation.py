@@ -103,12 +103,12 @@ def sizes_of(rows: int) -> Rows:
 
 
 def needed(sizes: Rows, curves: Curves) -> float | None:
-    """Return at how many measurements the second curve comes down to the end of the first; None if it never does."""
+    """Return from how many measurements on the second curve stays as low as the first ends; None if it does not."""
     goal, errors = curves[0, -1], curves[1]
-    below = np.flatnonzero(errors <= goal)
-    if not len(below):
+    above = np.flatnonzero(errors > goal)
+    place = int(above[-1]) + 1 if len(above) else 0
+    if place == len(sizes):
         return None
-    place = int(below[0])
     if not place:
         return float(sizes[0])
     share = (errors[place - 1] - goal) / (errors[place - 1] - errors[place])

@@ -81,9 +81,9 @@ def test_no_error_is_counted_beyond_the_limits(measured: Measured) -> None:
 
 @pytest.mark.parametrize(
     ("suggested", "expected"),
-    [([4, 3, 2, 1], 30), ([4, 2.5, 1, 1], 20 + 10 / 3), ([2, 1, 1, 1], 10), ([4, 3, 3, 2.5], None)],
+    [([4, 3, 2, 1], 30), ([4, 2.5, 1, 1], 20 + 10 / 3), ([2, 1, 1, 1], 10), ([1, 3, 1, 1], 25), ([4, 1, 3, 2.5], None)],
 )
-def test_as_many_are_needed_as_come_down_to_where_the_lot_ends(suggested: list[float], expected: float | None) -> None:
+def test_as_many_are_needed_as_stay_down_where_the_lot_ends(suggested: list[float], expected: float | None) -> None:
     curves = np.array([[4, 3.5, 3, 2], suggested])
     assert needed(np.array([10, 20, 30, 40]), curves) == (expected and pytest.approx(expected))
 
