@@ -45,7 +45,7 @@ def recipe(folder: Path) -> dict[str, Any]:
     content["network"] = {"kind": "residual", "width": 16, "blocks": 1}
     content["pretraining"] |= {"epochs": 2, "batch": 64, "sums": 0}
     content["transfer"] |= {"epochs": 2, "scratch_epochs": 2, "freeze": [0, 2], "members": 1}
-    content["evaluation"] |= {"folds": 2, "sizes": [20], "draws": 1, "clusters": 2, "elements": 0}
+    content["evaluation"] |= {"folds": 2, "sizes": [20], "draws": 1, "clusters": 0, "elements": 0}
     return content
 
 

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -306,13 +306,19 @@ def _threads(number: int) -> Iterator[None]:
 def _repeatable(seed: int, device: torch.device) -> Iterator[None]:
     """Seed what is random inside the `with` block and, on a GPU, do without what sums in no fixed order."""
     gpu = device.type == "cuda"
-    before = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
         torch.manual_seed(seed)
-        if gpu:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first product
-        torch.use_deterministic_algorithms(before or gpu)
-        try:
+        with _in_fixed_order() if gpu else nullcontext():
             yield
-        finally:
-            torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def _in_fixed_order() -> Iterator[None]:
+    """Sum in a fixed order on GPUs; to ask PyTorch for it loads torch.compile and SymPy, which takes two seconds."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first product
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # noqa: FBT003 -- PyTorch's signature
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
