@@ -45,18 +45,20 @@ class Standing:
         place: where it is.
         run: the `matlift up` that keeps it up.
         api: address of its server's API.
+        client: that asks it; to make one takes longer than to ask.
     """
 
     place: Place
     run: Run
     api: str
+    client: httpx.Client
 
     def ask(self, method: str, path: str, content: Any = None, **question: Any) -> Any:
         """Return what the server answers; one that is starting again, or whose database is locked, is waited for."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                answer = httpx.request(method, f"{self.api}/{path}", json=content or question, timeout=60, auth=LOGIN)
+                answer = self.client.request(method, f"{self.api}/{path}", json=content or question)
                 if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
                     return answer.raise_for_status().json() if answer.content else None
             except httpx.TransportError:
@@ -146,9 +148,10 @@ def standing(place: Place, *options: str, **environment: str) -> Iterator[Standi
         try:
             run.until("Up after")
             port = (place.folder / ".env").read_text().partition("MATLIFT_PORT=")[2].split()[0]
-            stack = Standing(place, run, f"http://127.0.0.1:{port}/api")
-            stack.quick()
-            yield stack
+            with httpx.Client(auth=LOGIN, timeout=60) as client:
+                stack = Standing(place, run, f"http://127.0.0.1:{port}/api", client)
+                stack.quick()
+                yield stack
         finally:
             run.process.terminate()  # it takes its children with it, which are in sessions of their own
             run.process.wait(PATIENCE)
