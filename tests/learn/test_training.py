@@ -3,6 +3,8 @@
 import copy
 import math
 import multiprocessing
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -29,6 +31,17 @@ from tasks.recipe import ElemNet, Network, Residual
 RESIDUAL = Residual(kind="residual", width=32, blocks=2)
 ELEMNET = ElemNet(kind="elemnet")
 SHORT = Schedule(epochs=3, batch=8, rate=0.003, decay=0.01, seed=5)
+
+# Trains in a process of its own, and says whether that has loaded what takes two seconds.
+PROGRAM = """
+import sys, torch
+from tasks.learn.networks import build
+from tasks.learn.training import Schedule, train
+from tasks.recipe import Residual
+network = build(Residual(kind="residual", width=8, blocks=1), 5, seed=0)
+train(network, (torch.ones(9, 5), torch.ones(9)), Schedule(epochs=1, batch=8, rate=0.003, decay=0.01, seed=5))
+print({"sympy", "torch._inductor"} & set(sys.modules))
+"""
 
 
 def rows(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -384,6 +397,11 @@ def test_in_bfloat16_it_comes_to_the_bits_of_autocast() -> None:
         optimizer.step()
         scheduler.step()
     assert same(ours.state_dict(), theirs.state_dict())
+
+
+def test_training_on_a_processor_loads_no_compiler() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+    assert ended.stdout == "set()\n"
 
 
 def test_two_processes_that_share_each_batch_come_to_the_weights_of_one() -> None:
