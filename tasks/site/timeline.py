@@ -138,7 +138,7 @@ def _frame(shown: Sequence[Published], reigns: Sequence[Reign]) -> Frame:
     step = unit * next(digit for digit in (1, 2, 5, 10) if digit * unit >= rough * (1 - 1e-9))
     first = math.floor(low / step)
     ticks = [step * place for place in range(first, max(math.ceil(high / step), first + 1) + 1)]
-    return Frame(min(times), max(*times, min(times) + LEAST), ticks)
+    return Frame(min(*times, max(times) - LEAST), max(times), ticks)  # which ends before the future begins
 
 
 def _marks(frame: Frame, those: Iterable[Published], what: str, width: float = 0) -> str:
