@@ -157,7 +157,7 @@ def test_a_molecule_has_its_smiles_and_no_positions(tmp_path: Path) -> None:
     assert records["formula"].tolist() == ["CH4", "H2O"]
 
 
-def test_twelve_thousand_rows_take_two_seconds(sample: Path, tmp_path: Path) -> None:
+def test_twelve_thousand_rows_take_less_than_two_seconds(sample: Path, tmp_path: Path) -> None:
     large = tmp_path / "large.db"
     shutil.copyfile(sample, large)
     columns = "numbers, positions, cell, pbc, key_value_pairs, natoms"
@@ -170,12 +170,14 @@ def test_twelve_thousand_rows_take_two_seconds(sample: Path, tmp_path: Path) -> 
         database.commit()
     data = asked(large)
     identity = cmr.identity(data)
-    start = time.process_time()  # not the clock's, which counts what else this machine does
-    rows = cmr.read(data, identity).rows
-    seconds = time.process_time() - start
+    spent = []
+    for _ in range(3):
+        start = time.process_time()  # not the clock's, which counts what else this machine does
+        rows = cmr.read(data, identity).rows
+        spent.append(time.process_time() - start)
     assert len(rows) == 12_000
     assert rows["record"].is_unique
-    assert seconds < 4  # twice as long, for a machine that does other things besides
+    assert min(spent) < 2
 
 
 def test_the_identity_is_that_of_the_bytes(small: Path, changed: Callable[[Change], Path]) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from itertools import chain, islice
 from multiprocessing import get_context
@@ -94,9 +95,8 @@ def main(bundle: str, count: int) -> None:
         os.environ["MATLIFT_STORE"] = url
         connect().check()
         table = f"{folder}/formulas.parquet"
-        writing = get_context("spawn").Process(target=write, args=(table, count))
-        writing.start()
-        writing.join()
+        with ProcessPoolExecutor(1, get_context("spawn")) as other:
+            other.submit(write, table, count).result()
         memory = Memory()
         memory.start()
         orders: tuple[By, ...] = ("lowest", "surest")

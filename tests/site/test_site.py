@@ -301,11 +301,11 @@ def test_of_hundreds_of_bundles_it_stays_small_and_is_written_fast(store: Store)
         )
         for day in range(500, 0, -1)
     ]
-    start = time.process_time()
+    start = time.perf_counter()
     page = write_page(
         [dataclasses.replace(record, name=name, bundles=many) for name in ("one", "two", "three", "four")]
     )
-    assert time.process_time() - start < 2
+    assert time.perf_counter() - start < 2
     assert len(page) < 200_000
     found = Parsed(page)
     assert found.text.count("And 480 older bundles, in bundles/one/") == 1
